@@ -1,0 +1,105 @@
+//! The command line: one file for each command.
+//!
+//! A command reads its words, does its work and says how it ended. Unknown words and options are
+//! errors with the usage on standard error; `failover help` is the whole manual. Exit codes are
+//! those of sysexits(3), except for `probe`, whose callers know 0 and 1 only.
+#![forbid(unsafe_code)]
+
+mod help;
+mod probe;
+mod serve;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::error::{Error, ErrorKind};
+
+/// How a command ended, as sysexits(3) numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Well.
+    Ok = 0,
+    /// `probe`: not healthy, or not known to be.
+    Fail = 1,
+    /// `probe --nagios`: critical.
+    NagiosCritical = 2,
+    /// `probe --nagios`: unknown.
+    NagiosUnknown = 3,
+    /// The words were wrong.
+    Usage = 64,
+    /// Something that is needed is not there: an address is in use.
+    Unavailable = 69,
+    /// The system refused something.
+    System = 71,
+    /// Permission was refused.
+    NoPermission = 77,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    // What is not UTF-8 is no word that means anything here, and is shown as well as it can be.
+    let words: Vec<String> = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let (command, rest) = match words.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => {
+            complain(help::USAGE);
+            return Exit::Usage.into();
+        }
+    };
+    match command {
+        "probe" => probe::run(rest),
+        "serve" => serve::run(rest),
+        "help" | "--help" | "-h" => help::run(rest),
+        "version" | "--version" | "-V" => version(rest),
+        _ => {
+            complain(&format!(
+                "failover: unknown command {command:?}\n{}",
+                help::USAGE
+            ));
+            Exit::Usage
+        }
+    }
+    .into()
+}
+
+fn version(rest: &[String]) -> Exit {
+    if let Some(word) = rest.first() {
+        complain(&format!(
+            "failover: version: unexpected {word:?}; expected nothing more\n"
+        ));
+        return Exit::Usage;
+    }
+    say(&format!("failover {}\n", env!("CARGO_PKG_VERSION")));
+    Exit::Ok
+}
+
+/// Writes to standard output. A reader that is gone wants no more, which is no failure of ours.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard error.
+fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn exit_of(error: &Error) -> Exit {
+    let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<io::Error>());
+    match (error.kind(), source.map(io::Error::kind)) {
+        (ErrorKind::Invalid, _) => Exit::Usage,
+        (_, Some(io::ErrorKind::PermissionDenied)) => Exit::NoPermission,
+        (_, Some(io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)) => Exit::Unavailable,
+        _ => Exit::System,
+    }
+}

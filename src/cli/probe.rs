@@ -1,0 +1,90 @@
+//! `failover probe`: one check, said in one line and in the exit code.
+//!
+//! keepalived's MISC_CHECK reads an exit code of 2 and more as a success with a weight, so
+//! everything that is not healthy is 1, a wrong command line too. With `--nagios` the codes are
+//! those of monitoring plugins.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::{Exit, complain, say};
+use crate::check::Check;
+use crate::config::{build, words};
+use crate::health::{Health, Outcome};
+
+const USAGE: &str = "usage: failover probe [--nagios] tcp HOST:PORT [timeout DURATION] \
+                     [source HOST] [source-port PORT] [family any|4|6|all]\n";
+
+pub(super) fn run(words: &[String]) -> Exit {
+    let (options, settings): (Vec<&String>, Vec<String>) = {
+        let (options, settings): (Vec<_>, Vec<_>) =
+            words.iter().partition(|word| word.starts_with('-'));
+        (options, settings.into_iter().cloned().collect())
+    };
+    let is_nagios = options.iter().any(|option| *option == "--nagios");
+    let wrong = if is_nagios {
+        Exit::NagiosUnknown
+    } else {
+        Exit::Fail
+    };
+    if let Some(option) = options.iter().find(|option| **option != "--nagios") {
+        complain(&format!(
+            "failover: probe: unknown option {option:?}\n{USAGE}"
+        ));
+        return wrong;
+    }
+    if options.len() > 1 {
+        complain(&format!(
+            "failover: probe: \"--nagios\" stands twice\n{USAGE}"
+        ));
+        return wrong;
+    }
+    let mut check = match words::settings(&settings).and_then(|settings| build::probe(&settings)) {
+        Ok(check) => check,
+        Err(error) => {
+            complain(&format!("failover: probe: {error}\n{USAGE}"));
+            return wrong;
+        }
+    };
+    let started = Instant::now();
+    let outcome = check.check().with_took(started.elapsed());
+    if is_nagios {
+        tell_nagios(&outcome)
+    } else {
+        tell(&outcome)
+    }
+}
+
+fn tell(outcome: &Outcome) -> Exit {
+    let (word, exit) = match outcome.health {
+        Health::Ok | Health::Warn => ("OK", Exit::Ok),
+        Health::Fail => ("FAIL", Exit::Fail),
+        Health::Unknown => ("ERROR", Exit::Fail),
+    };
+    say(&format!(
+        "{word} {outcome} ({})\n",
+        milliseconds(outcome.took)
+    ));
+    exit
+}
+
+/// The one line of a monitoring plugin, with the time as performance data.
+fn tell_nagios(outcome: &Outcome) -> Exit {
+    let (word, exit) = match outcome.health {
+        Health::Ok => ("OK", Exit::Ok),
+        Health::Warn => ("WARNING", Exit::Fail),
+        Health::Fail => ("CRITICAL", Exit::NagiosCritical),
+        Health::Unknown => ("UNKNOWN", Exit::NagiosUnknown),
+    };
+    // A bar would end the text for the reader.
+    let text = outcome.to_string().replace('|', "/");
+    say(&format!(
+        "TCP {word} - {text} | time={:.6}s\n",
+        outcome.took.as_secs_f64()
+    ));
+    exit
+}
+
+fn milliseconds(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
+}

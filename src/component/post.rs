@@ -1,0 +1,212 @@
+//! What a POST to a component brings, and what it is answered with.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use crate::auth::Access;
+use crate::decide::oneshot::Oneshot;
+use crate::health::State;
+
+/// A POST request to a component.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) state: State,
+}
+
+impl Post {
+    /// The method; always `POST`, since nothing else acts.
+    pub fn method(&self) -> &str {
+        "POST"
+    }
+
+    /// The target as sent, with its query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The first header of that name, in whatever case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(is, _)| is.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All headers in their order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The body; the server's limit bounds it.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Who sent it.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The component's state when the request came.
+    pub fn state(&self) -> State {
+        self.state
+    }
+}
+
+/// The answer to a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    pub(crate) challenges: bool,
+    pub(crate) acts_on_state: bool,
+}
+
+impl Reply {
+    /// A status and a text. A status that is none is sent as 500.
+    pub fn new(status: u16, text: impl Into<String>) -> Reply {
+        let status = if (200..600).contains(&status) {
+            status
+        } else {
+            500
+        };
+        Reply {
+            status,
+            text: text.into(),
+            challenges: false,
+            acts_on_state: false,
+        }
+    }
+
+    /// `401` with the challenge that makes a browser or curl send credentials.
+    pub fn unauthorized(text: impl Into<String>) -> Reply {
+        Reply {
+            challenges: true,
+            ..Reply::new(401, text)
+        }
+    }
+
+    /// The same, sent only after the component's check has run once more, so that whoever has the
+    /// answer finds the state that the request brought about.
+    pub fn after_next_run(self) -> Reply {
+        Reply {
+            acts_on_state: true,
+            ..self
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// What is done on a POST. Closures that take a [`Post`] and return a [`Reply`] are one. It runs
+/// on a thread of its own, one POST at a time.
+pub trait OnPost: Send + Sync {
+    /// Acts, and answers.
+    fn on_post(&self, post: &Post) -> Reply;
+}
+
+impl<F> OnPost for F
+where
+    F: Fn(&Post) -> Reply + Send + Sync,
+{
+    fn on_post(&self, post: &Post) -> Reply {
+        self(post)
+    }
+}
+
+/// A manual reset over the network (seed 000, U5): while the component fails it arms the oneshot;
+/// otherwise nothing is changed, and the answer says so.
+impl OnPost for Oneshot {
+    fn on_post(&self, post: &Post) -> Reply {
+        if let Some(auth) = self.auth() {
+            match auth.verify(post.header("authorization")) {
+                Access::Granted { .. } => {}
+                Access::Denied => return Reply::unauthorized("Invalid credentials"),
+                Access::Unavailable(_) => {
+                    return Reply::new(500, "ERROR: no credentials to compare");
+                }
+            }
+        }
+        if post.state() == State::Ok {
+            return Reply::new(200, "Nothing to reset: the state is ok");
+        }
+        self.fire();
+        Reply::new(200, "Armed").after_next_run()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(state: State) -> Post {
+        Post {
+            path: String::from("/a?b"),
+            headers: vec![(String::from("X-Y"), String::from("z"))],
+            body: b"body".to_vec(),
+            peer: "127.0.0.1:9".parse().unwrap(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_reset_while_ok_changes_nothing_and_says_so() {
+        let reset = Oneshot::new(State::Fail);
+        assert_eq!(
+            reset.on_post(&post(State::Ok)).text(),
+            "Nothing to reset: the state is ok"
+        );
+        assert!(!reset.is_armed());
+        assert_eq!(
+            reset.on_post(&post(State::Fail)),
+            Reply::new(200, "Armed").after_next_run()
+        );
+        assert!(reset.is_armed());
+    }
+
+    #[test]
+    fn a_post_is_seen_whole() {
+        let seen = |post: &Post| {
+            Reply::new(
+                202,
+                format!(
+                    "{} {} {:?} {:?} {:?} {} {}",
+                    post.method(),
+                    post.path(),
+                    post.header("x-y"),
+                    post.headers().count(),
+                    post.body(),
+                    post.peer(),
+                    post.state()
+                ),
+            )
+        };
+        let reply = seen.on_post(&post(State::Fail));
+        assert_eq!(reply.status(), 202);
+        assert_eq!(
+            reply.text(),
+            "POST /a?b Some(\"z\") 1 [98, 111, 100, 121] 127.0.0.1:9 fail"
+        );
+    }
+
+    #[test]
+    fn a_status_that_is_none_is_an_error() {
+        for status in [0, 100, 199, 600] {
+            assert_eq!(Reply::new(status, "").status(), 500);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Background: the check runs by itself, and whoever asks gets what was found last, at once.
+//!
+//! A [`Prober`] on a schedule, with the face of a check. Callers never wait for a probe here.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::Check;
+use crate::check::prober::{Board, Prober, Published, Schedule, Settings};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::health::{Health, Outcome, Standing, State};
+use crate::sys::thread::Stack;
+use crate::units::Span;
+
+/// A check that runs on a thread of its own every so often, the first time at once, and answers
+/// from memory. It stops when it is dropped.
+///
+/// ```
+/// use failover::{Background, Check, Health, fail, second};
+///
+/// let mut background = Background::new(|| true, second(60), fail)?;
+/// // Before the first run has ended it answers its initial state.
+/// assert!(matches!(background.check().health, Health::Fail | Health::Ok));
+/// # Ok::<(), failover::Error>(())
+/// ```
+pub struct Background {
+    prober: Prober,
+}
+
+impl Background {
+    /// Runs `task` every `every` (a bare number is seconds), answering `initial_state` until the
+    /// first outcome.
+    ///
+    /// # Errors
+    /// An `every` of nothing or of more than ten years; no thread could be had.
+    pub fn new<T>(
+        task: impl Check + 'static,
+        every: T,
+        initial_state: State,
+    ) -> Result<Background, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        Ok(Background::builder(task, every)?.initial_state(initial_state)).and_then(Builder::start)
+    }
+
+    /// The same with more to set.
+    ///
+    /// # Errors
+    /// An `every` of nothing or of more than ten years.
+    pub fn builder<T>(task: impl Check + 'static, every: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let every: Span = every.try_into()?;
+        Ok(Builder {
+            task: Box::new(task),
+            every: every.duration(),
+            delay: Duration::ZERO,
+            initial_state: State::Unknown,
+            stale_after: None,
+            clock: Arc::new(SystemClock),
+            stack: Stack::Users,
+        })
+    }
+
+    /// Runs no more. It returns at once even while a run hangs, which then ends in its own time
+    /// and tells nobody.
+    pub fn stop(&self) {
+        self.prober.board().stop();
+    }
+
+    /// All that is known at this moment.
+    pub fn published(&self) -> Published {
+        self.prober.board().published()
+    }
+
+    /// The state at this moment; unknown when the last known outcome is too old.
+    pub fn state(&self) -> State {
+        self.prober.board().state()
+    }
+}
+
+/// The schedule and the start of a [`Background`].
+pub struct Builder {
+    task: Box<dyn Check>,
+    every: Duration,
+    delay: Duration,
+    initial_state: State,
+    stale_after: Option<Duration>,
+    clock: Arc<dyn Clock>,
+    stack: Stack,
+}
+
+impl Builder {
+    /// What is answered until the first outcome. Default: unknown.
+    pub fn initial_state(mut self, state: State) -> Builder {
+        self.initial_state = state;
+        self
+    }
+
+    /// How long after the start the first run begins. Default: at once; many checks are better
+    /// spread over their interval.
+    pub fn delay(mut self, delay: Duration) -> Builder {
+        self.delay = delay;
+        self
+    }
+
+    /// How long a known outcome is good for; after that the state is unknown. Default: three
+    /// intervals, or one interval and two of the task's own timeouts if that is longer.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn stale_after<T>(mut self, limit: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let limit: Span = limit.try_into()?;
+        self.stale_after = Some(limit.duration());
+        Ok(self)
+    }
+
+    /// Whose time decides. Default: the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// For checks that are all our own and known to need little stack.
+    pub(crate) fn own_stack(mut self) -> Builder {
+        self.stack = Stack::Ours;
+        self
+    }
+
+    /// Starts the thread and the first run.
+    ///
+    /// # Errors
+    /// No thread could be had.
+    pub fn start(self) -> Result<Background, Error> {
+        let default = default_stale(self.every, self.task.budget());
+        let stale_after = self.stale_after.unwrap_or(default);
+        let settings = Settings {
+            schedule: Schedule::Every {
+                period: self.every,
+                delay: self.delay,
+            },
+            initial_state: self.initial_state,
+            stale_after: Some(stale_after),
+            clock: self.clock,
+            stack: self.stack,
+        };
+        Ok(Background {
+            prober: Prober::start(self.task, settings)?,
+        })
+    }
+}
+
+/// Longer than any run that is merely slow; short enough that nobody trusts a dead prober.
+fn default_stale(every: Duration, budget: Option<Duration>) -> Duration {
+    let slow_run = every.saturating_add(budget.unwrap_or_default().saturating_mul(2));
+    every.saturating_mul(3).max(slow_run)
+}
+
+impl Check for Background {
+    fn check(&mut self) -> Outcome {
+        let published = self.prober.board().published();
+        let health = match (published.standing.state, published.outcome.health) {
+            (State::Ok, Health::Warn) => Health::Warn,
+            (state, _) => state.into(),
+        };
+        Outcome {
+            health,
+            ..published.outcome
+        }
+    }
+
+    fn budget(&self) -> Option<Duration> {
+        // From memory; the task's own time is the prober's affair.
+        Some(Duration::ZERO)
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        Some(self.prober.board().published().standing)
+    }
+
+    fn board(&self) -> Option<Arc<Board>> {
+        Some(self.prober.board().clone())
+    }
+}
+
+impl fmt::Debug for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Background")
+            .field(self.prober.board())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
+}

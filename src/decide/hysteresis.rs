@@ -1,0 +1,347 @@
+//! Hysteresis: the state changes only after consistent disagreement.
+//!
+//! [`Judge`] is the decision alone: moments and healths in, a standing out. [`Hysteresis`] puts it
+//! around a check. One agreeing outcome resets a count or a duration (the seeds' own program
+//! forgot to); unknown outcomes neither count nor reset; what is too old is worth nothing.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::Check;
+use crate::clock::{Clock, Moment, SystemClock};
+use crate::error::Error;
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
+use crate::units::{Rule, Span, Threshold};
+
+/// Turns a series of healths into a state that can be trusted.
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::{Clock, Health, Judge, ManualClock, Phase, State, count, fail};
+///
+/// let clock = ManualClock::new();
+/// let mut judge = Judge::new(fail, count(2).try_into()?, count(3).try_into()?, clock.now());
+/// judge.step(clock.now(), Health::Ok);
+/// assert_eq!(judge.standing(clock.now()).phase, Phase::Recovering);
+/// clock.advance(Duration::from_secs(5));
+/// judge.step(clock.now(), Health::Ok);
+/// assert_eq!(judge.standing(clock.now()).state, State::Ok);
+/// # Ok::<(), failover::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Judge {
+    initial: State,
+    ok_after: Threshold,
+    fail_after: Threshold,
+    stale_after: Option<Duration>,
+    /// The state that was decided last; it stays while stale.
+    held: State,
+    stale: bool,
+    /// The last known outcome, or the start.
+    last_known: Moment,
+    against: Against,
+}
+
+/// What has been seen against the held state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Against {
+    /// In a row, for a count or a duration.
+    run: u32,
+    /// The first of the run, or of what the window holds.
+    first: Moment,
+    /// The last outcomes, newest lowest; a set bit disagreed. Never more than `N` bits.
+    window: u64,
+}
+
+impl Judge {
+    /// A judge that starts in `initial` and changes to ok after `ok_after`, to fail after
+    /// `fail_after`, of consistent disagreement. With [`State::Unknown`] as its start the first
+    /// known outcome decides at once.
+    pub fn new(initial: State, ok_after: Threshold, fail_after: Threshold, now: Moment) -> Judge {
+        Judge {
+            initial,
+            ok_after,
+            fail_after,
+            stale_after: None,
+            held: initial,
+            stale: false,
+            last_known: now,
+            against: Against::default(),
+        }
+    }
+
+    /// Silence, or unknown outcomes only, for longer than this makes the state unknown and what
+    /// was counted worthless. Default: none, silence is borne for good.
+    pub fn set_stale_after(&mut self, stale_after: Option<Duration>) {
+        self.stale_after = stale_after;
+    }
+
+    /// Takes note of an outcome that ended at `now`.
+    pub fn step(&mut self, now: Moment, seen: Health) {
+        self.look(now);
+        let Some(seen) = seen.known() else { return };
+        self.last_known = now;
+        self.stale = false;
+        if self.held == State::Unknown {
+            self.held = seen;
+        } else if self.is_enough(now, seen != self.held) {
+            self.held = seen;
+            self.against = Against::default();
+        }
+    }
+
+    /// Takes note that time has passed, without an outcome.
+    pub fn look(&mut self, now: Moment) {
+        let silence = now.since(self.last_known);
+        if self.stale_after.is_some_and(|limit| silence > limit) {
+            self.stale = true;
+            self.against = Against::default();
+        }
+    }
+
+    /// Forgets everything and is as at the start.
+    pub fn reset(&mut self, now: Moment) {
+        self.held = self.initial;
+        self.stale = false;
+        self.last_known = now;
+        self.against = Against::default();
+    }
+
+    /// Where it stands: unknown while stale.
+    pub fn standing(&self, now: Moment) -> Standing {
+        let state = if self.stale {
+            State::Unknown
+        } else {
+            self.held
+        };
+        let disagreeing = self.against.run.max(self.against.window.count_ones());
+        let disagreeing_for = match disagreeing {
+            0 => Duration::ZERO,
+            _ => now.since(self.against.first),
+        };
+        let needed = match self.held {
+            State::Unknown => None,
+            _ => Some(self.threshold()),
+        };
+        Standing {
+            state,
+            phase: Phase::of(state, disagreeing),
+            disagreeing,
+            disagreeing_for,
+            needed,
+        }
+    }
+
+    /// What it takes to leave the held state.
+    fn threshold(&self) -> Threshold {
+        if self.held == State::Ok {
+            self.fail_after
+        } else {
+            self.ok_after
+        }
+    }
+
+    fn is_enough(&mut self, now: Moment, disagrees: bool) -> bool {
+        let against = &mut self.against;
+        let had_none = against.run == 0 && against.window == 0;
+        if disagrees && had_none {
+            against.first = now;
+        }
+        match if self.held == State::Ok {
+            self.fail_after.0
+        } else {
+            self.ok_after.0
+        } {
+            Rule::Window { needed, of } => {
+                let kept = u64::MAX >> (u64::BITS - of);
+                against.window = (against.window << 1 | u64::from(disagrees)) & kept;
+                against.window.count_ones() >= needed
+            }
+            _ if !disagrees => {
+                against.run = 0;
+                false
+            }
+            Rule::Count(n) => {
+                against.run = against.run.saturating_add(1);
+                against.run >= n
+            }
+            // One outcome is a point in time; a duration has two ends.
+            Rule::Duration(duration) => {
+                against.run = against.run.saturating_add(1);
+                against.run >= 2 && now.since(against.first) >= duration
+            }
+        }
+    }
+}
+
+/// A check whose state changes only when the check inside has disagreed consistently.
+///
+/// Defaults (seed 001): starts ok, one outcome is enough either way.
+///
+/// ```
+/// use failover::{Check, Health, Hysteresis, count, fail};
+///
+/// let mut steady = Hysteresis::new(|| true).initial_state(fail).ok_after(count(2))?;
+/// assert_eq!(steady.check().health, Health::Fail);
+/// assert_eq!(steady.check().health, Health::Ok);
+/// # Ok::<(), failover::Error>(())
+/// ```
+pub struct Hysteresis {
+    task: Box<dyn Check>,
+    judge: Judge,
+    clock: Arc<dyn Clock>,
+    name: Option<String>,
+    has_own_limit: bool,
+}
+
+impl Hysteresis {
+    /// Wraps a check.
+    pub fn new(task: impl Check + 'static) -> Hysteresis {
+        let clock = SystemClock;
+        Hysteresis {
+            task: Box::new(task),
+            judge: Judge::new(State::Ok, Threshold::ONE, Threshold::ONE, clock.now()),
+            clock: Arc::new(clock),
+            name: None,
+            has_own_limit: false,
+        }
+    }
+
+    /// The state before anything was seen. Default: ok. With [`State::Unknown`] the first known
+    /// outcome decides at once.
+    pub fn initial_state(mut self, state: State) -> Hysteresis {
+        self.judge.initial = state;
+        self.judge.reset(self.clock.now());
+        self
+    }
+
+    /// How much consistent success changes fail to ok. Default: one. A bare number is a count.
+    ///
+    /// # Errors
+    /// A threshold that cannot be: a count of 0, no time at all, `M of N` with M over N or N over
+    /// 64.
+    pub fn ok_after<T>(mut self, threshold: T) -> Result<Hysteresis, Error>
+    where
+        T: TryInto<Threshold>,
+        Error: From<T::Error>,
+    {
+        self.judge.ok_after = threshold.try_into()?;
+        Ok(self)
+    }
+
+    /// How much consistent failure changes ok to fail. Default: one. A bare number is a count.
+    ///
+    /// # Errors
+    /// As for [`ok_after`](Hysteresis::ok_after).
+    pub fn fail_after<T>(mut self, threshold: T) -> Result<Hysteresis, Error>
+    where
+        T: TryInto<Threshold>,
+        Error: From<T::Error>,
+    {
+        self.judge.fail_after = threshold.try_into()?;
+        Ok(self)
+    }
+
+    /// How long it bears silence and unknown outcomes before its state is unknown and its counts
+    /// start over. Default: for good, or what a [`Background`](crate::Background) around it says.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn stale_after<T>(mut self, limit: T) -> Result<Hysteresis, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let limit: Span = limit.try_into()?;
+        self.judge.set_stale_after(Some(limit.duration()));
+        self.has_own_limit = true;
+        Ok(self)
+    }
+
+    /// Whose time decides. Default: the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Hysteresis {
+        self.judge.reset(clock.now());
+        self.clock = clock;
+        self
+    }
+
+    /// What `Debug` prints, to tell one from another.
+    pub fn name(mut self, name: impl Into<String>) -> Hysteresis {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The state as of now.
+    pub fn state(&self) -> State {
+        self.now().state
+    }
+
+    /// The phase as of now.
+    pub fn phase(&self) -> Phase {
+        self.now().phase
+    }
+
+    /// Where it stands as of now: state, phase, and how far it has got.
+    pub fn now(&self) -> Standing {
+        let now = self.clock.now();
+        let mut judge = self.judge.clone();
+        judge.look(now);
+        judge.standing(now)
+    }
+}
+
+impl Check for Hysteresis {
+    fn check(&mut self) -> Outcome {
+        let seen = self.task.check();
+        let now = self.clock.now();
+        self.judge.step(now, seen.health);
+        let standing = self.judge.standing(now);
+        let reason = match (standing.state, seen.health) {
+            (State::Unknown, Health::Unknown) if self.judge.stale => Reason::Stale,
+            _ => seen.reason,
+        };
+        let health = match (standing.state, seen.health) {
+            (State::Ok, Health::Warn) => Health::Warn,
+            (state, _) => state.into(),
+        };
+        Outcome {
+            health,
+            reason,
+            ..seen
+        }
+    }
+
+    fn reset(&mut self) {
+        self.task.reset();
+        self.judge.reset(self.clock.now());
+    }
+
+    fn budget(&self) -> Option<Duration> {
+        self.task.budget()
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        Some(self.now())
+    }
+
+    fn limit_silence(&mut self, stale_after: Duration) {
+        self.task.limit_silence(stale_after);
+        if !self.has_own_limit {
+            self.judge.set_stale_after(Some(stale_after));
+        }
+    }
+}
+
+impl fmt::Debug for Hysteresis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => f
+                .debug_struct("Hysteresis")
+                .field("judge", &self.judge)
+                .finish_non_exhaustive(),
+        }
+    }
+}

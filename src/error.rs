@@ -1,0 +1,76 @@
+//! The error of everything that is neither a check's outcome nor a configuration's diagnostic.
+//!
+//! A dead target is never an `Error`: it is an outcome. An `Error` says that a value cannot be
+//! used, or that the system refused something, with the offending thing quoted and what was
+//! expected. Display shows the message only; `source()` has the cause.
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+use std::error;
+use std::fmt;
+use std::io;
+
+/// What went wrong, for code; the message is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A value that the caller gave cannot be used; the message quotes it and says what was
+    /// expected.
+    Invalid,
+    /// The system refused something: an address in use, a missing file, no thread to be had.
+    System,
+}
+
+/// An error with its kind, a message in the form `outer: inner`, and its cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    /// A value cannot be used. The message quotes it and says what was expected.
+    pub(crate) fn invalid(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Invalid,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The system refused something; `source` is shown by [`error::Error::source`], not here.
+    pub(crate) fn system(message: impl Into<String>, source: io::Error) -> Error {
+        Error {
+            kind: ErrorKind::System,
+            message: message.into(),
+            source: Some(source),
+        }
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+// So that what is already checked can be given where what is yet to be checked may be.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Error {
+        match never {}
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source as &(dyn error::Error + 'static))
+    }
+}

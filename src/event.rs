@@ -1,0 +1,98 @@
+//! What happened: the value that is logged, told and counted.
+//!
+//! One event is one line, its fields always in the same order.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use crate::clock::Moment;
+use crate::health::{Outcome, Phase, State};
+use crate::units::print_duration;
+
+/// Something that happened to a component.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Moment,
+    /// To which component.
+    pub component: String,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds of events.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// The component's state changed.
+    Changed {
+        /// The state before.
+        from: State,
+        /// The state from now on.
+        to: State,
+        /// The same for people.
+        phase: Phase,
+        /// The outcome that brought it about.
+        outcome: Outcome,
+        /// How many runs have ended so far.
+        runs: u64,
+    },
+    /// The component's check panicked, and had not the last time.
+    Panicked {
+        /// What it said.
+        message: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "component={}", self.component)?;
+        match &self.what {
+            What::Changed {
+                from,
+                to,
+                phase,
+                outcome,
+                runs,
+            } => write!(
+                f,
+                " took={} reason=\"{}\" detail=\"{}\" state=\"{from} -> {to}\" phase={phase} run={runs}",
+                print_duration(outcome.took),
+                outcome.reason,
+                outcome.detail.escape_debug(),
+            ),
+            What::Panicked { message } => {
+                write!(
+                    f,
+                    " reason=\"check panicked\" detail=\"{}\"",
+                    message.escape_debug()
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_in_a_fixed_order() {
+        let event = Event {
+            at: Moment::default(),
+            component: String::from("mail"),
+            what: What::Changed {
+                from: State::Ok,
+                to: State::Fail,
+                phase: Phase::Unhealthy,
+                outcome: Outcome::from(false).with_detail("a \"b\"\n"),
+                runs: 12,
+            },
+        };
+        assert_eq!(
+            event.to_string(),
+            "component=mail took=0s reason=\"said fail\" detail=\"a \\\"b\\\"\\n\" \
+             state=\"ok -> fail\" phase=unhealthy run=12"
+        );
+    }
+}

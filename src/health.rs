@@ -1,0 +1,420 @@
+//! The vocabulary of health: what a run of a check found, and the state that is made of it.
+//!
+//! It stands below everything that speaks of health: events, checks, decisions, the server. It
+//! only names things; nothing here decides.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::units::Threshold;
+
+/// What one run of a check found. From best to worst; `Unknown` stands apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// The target is well.
+    Ok,
+    /// It passes, but a human should know.
+    Warn,
+    /// The target is not well: refused, timed out, a wrong answer.
+    Fail,
+    /// We could not ask: our own descriptors, resolver, thread or credentials failed us. It says
+    /// nothing of the target.
+    Unknown,
+}
+
+impl Health {
+    /// `Some(Ok)` or `Some(Fail)` as a state, `None` when nothing is known of the target.
+    pub fn known(self) -> Option<State> {
+        match self {
+            Health::Ok | Health::Warn => Some(State::Ok),
+            Health::Fail => Some(State::Fail),
+            Health::Unknown => None,
+        }
+    }
+
+    /// What it is from the other side; unknown stays unknown.
+    pub fn opposite(self) -> Health {
+        match self {
+            Health::Ok | Health::Warn => Health::Fail,
+            Health::Fail => Health::Ok,
+            Health::Unknown => Health::Unknown,
+        }
+    }
+
+    /// The word for logs and metrics, in lower case.
+    pub fn word(self) -> &'static str {
+        match self {
+            Health::Ok => "ok",
+            Health::Warn => "warn",
+            Health::Fail => "fail",
+            Health::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a component answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Answered `200 OK`.
+    Ok,
+    /// Answered `503 FAIL`.
+    Fail,
+    /// Answered `500 ERROR`. As an initial state: the first known outcome decides at once.
+    Unknown,
+}
+
+impl State {
+    /// The word for logs and metrics, in lower case.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Fail => "fail",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl From<State> for Health {
+    fn from(state: State) -> Health {
+        match state {
+            State::Ok => Health::Ok,
+            State::Fail => Health::Fail,
+            State::Unknown => Health::Unknown,
+        }
+    }
+}
+
+// Constants in lower case, because the seeds' users write `initial_state=fail`.
+
+/// [`State::Ok`], as the seeds write it.
+#[allow(non_upper_case_globals)]
+pub const ok: State = State::Ok;
+
+/// [`State::Fail`], as the seeds write it.
+#[allow(non_upper_case_globals)]
+pub const fail: State = State::Fail;
+
+/// The state as people see it, with how it is tending (seed 002).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Ok, and no disagreement counted.
+    Healthy,
+    /// Ok, with some failures counted.
+    Suspicious,
+    /// Fail, and no success counted.
+    Unhealthy,
+    /// Fail, with some successes counted.
+    Recovering,
+    /// Nothing known yet, or no longer.
+    Unknown,
+}
+
+impl Phase {
+    /// The phase of a state for which `disagreeing` outcomes are counted so far.
+    pub fn of(state: State, disagreeing: u32) -> Phase {
+        match (state, disagreeing) {
+            (State::Ok, 0) => Phase::Healthy,
+            (State::Ok, _) => Phase::Suspicious,
+            (State::Fail, 0) => Phase::Unhealthy,
+            (State::Fail, _) => Phase::Recovering,
+            (State::Unknown, _) => Phase::Unknown,
+        }
+    }
+
+    /// The word for logs and pages, in lower case.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Healthy => "healthy",
+            Phase::Suspicious => "suspicious",
+            Phase::Unhealthy => "unhealthy",
+            Phase::Recovering => "recovering",
+            Phase::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Where something that judges stands: its state, its phase, and how far it has got towards the
+/// other state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The state that is answered.
+    pub state: State,
+    /// The same for people.
+    pub phase: Phase,
+    /// Disagreeing outcomes counted so far; those in the window for `M of N`.
+    pub disagreeing: u32,
+    /// How long they have been going on; zero when there are none.
+    pub disagreeing_for: Duration,
+    /// What it takes for the state to change; `None` where one outcome decides, or a human.
+    pub needed: Option<Threshold>,
+}
+
+impl Standing {
+    /// Where something stands that nothing counts against.
+    pub(crate) fn plain(state: State) -> Standing {
+        Standing {
+            state,
+            phase: Phase::of(state, 0),
+            disagreeing: 0,
+            disagreeing_for: Duration::ZERO,
+            needed: None,
+        }
+    }
+}
+
+/// Why a run ended as it did: a closed list of fixed words, part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A closure, or a state given as an outcome, said ok.
+    SaidOk,
+    /// It said warn.
+    SaidWarn,
+    /// It said fail.
+    SaidFail,
+    /// It said unknown.
+    SaidUnknown,
+    /// The connection was accepted.
+    TcpConnected,
+    /// No answer to the connection request within the timeout.
+    TcpConnectTimeout,
+    /// Nobody listens there, or the connection met itself.
+    TcpConnectRefused,
+    /// The connection was reset while it was being made.
+    TcpConnectReset,
+    /// The network says that the host cannot be reached.
+    TcpHostUnreachable,
+    /// This machine has no route there: a failure for answers, but our own network may be at fault.
+    TcpNetworkUnreachable,
+    /// The source address or port cannot be used here and now.
+    TcpSourceUnavailable,
+    /// This machine's own rules forbid the connection.
+    TcpNotPermitted,
+    /// The system refused the connection for a reason that no other word covers.
+    TcpError,
+    /// The name does not exist.
+    ResolveNoSuchName,
+    /// The name exists, without an address of the family asked for.
+    ResolveNoAddress,
+    /// The resolver did not answer in time.
+    ResolveTimeout,
+    /// The resolver failed.
+    ResolveFailure,
+    /// Too many names are waiting for the resolver.
+    ResolveQueueFull,
+    /// No file descriptor was to be had.
+    OutOfDescriptors,
+    /// No memory for the connection was to be had.
+    OutOfMemory,
+    /// The check panicked.
+    CheckPanicked,
+    /// Enough of the combined checks pass.
+    QuorumMet,
+    /// Too few of the combined checks pass.
+    QuorumMissed,
+    /// Too many of the combined checks are unknown to tell.
+    QuorumOpen,
+    /// A human has to reset it.
+    AwaitsReset,
+    /// A human reset it.
+    Reset,
+    /// No outcome yet.
+    NotYetKnown,
+    /// The last known outcome is too old.
+    Stale,
+}
+
+impl Reason {
+    /// Every reason, for lists in manuals and tests.
+    pub const ALL: [Reason; 28] = [
+        Reason::SaidOk,
+        Reason::SaidWarn,
+        Reason::SaidFail,
+        Reason::SaidUnknown,
+        Reason::TcpConnected,
+        Reason::TcpConnectTimeout,
+        Reason::TcpConnectRefused,
+        Reason::TcpConnectReset,
+        Reason::TcpHostUnreachable,
+        Reason::TcpNetworkUnreachable,
+        Reason::TcpSourceUnavailable,
+        Reason::TcpNotPermitted,
+        Reason::TcpError,
+        Reason::ResolveNoSuchName,
+        Reason::ResolveNoAddress,
+        Reason::ResolveTimeout,
+        Reason::ResolveFailure,
+        Reason::ResolveQueueFull,
+        Reason::OutOfDescriptors,
+        Reason::OutOfMemory,
+        Reason::CheckPanicked,
+        Reason::QuorumMet,
+        Reason::QuorumMissed,
+        Reason::QuorumOpen,
+        Reason::AwaitsReset,
+        Reason::Reset,
+        Reason::NotYetKnown,
+        Reason::Stale,
+    ];
+
+    /// The fixed words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Reason::SaidOk => "said ok",
+            Reason::SaidWarn => "said warn",
+            Reason::SaidFail => "said fail",
+            Reason::SaidUnknown => "said unknown",
+            Reason::TcpConnected => "tcp connected",
+            Reason::TcpConnectTimeout => "tcp connect timeout",
+            Reason::TcpConnectRefused => "tcp connect refused",
+            Reason::TcpConnectReset => "tcp connect reset",
+            Reason::TcpHostUnreachable => "tcp host unreachable",
+            Reason::TcpNetworkUnreachable => "tcp network unreachable",
+            Reason::TcpSourceUnavailable => "tcp source unavailable",
+            Reason::TcpNotPermitted => "tcp not permitted",
+            Reason::TcpError => "tcp error",
+            Reason::ResolveNoSuchName => "resolve no such name",
+            Reason::ResolveNoAddress => "resolve no address",
+            Reason::ResolveTimeout => "resolve timeout",
+            Reason::ResolveFailure => "resolve failure",
+            Reason::ResolveQueueFull => "resolve queue full",
+            Reason::OutOfDescriptors => "out of descriptors",
+            Reason::OutOfMemory => "out of memory",
+            Reason::CheckPanicked => "check panicked",
+            Reason::QuorumMet => "quorum met",
+            Reason::QuorumMissed => "quorum missed",
+            Reason::QuorumOpen => "quorum open",
+            Reason::AwaitsReset => "awaits reset",
+            Reason::Reset => "reset",
+            Reason::NotYetKnown => "not yet known",
+            Reason::Stale => "stale",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// What one run of a check found, and why, and how long it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The finding.
+    pub health: Health,
+    /// Why, in fixed words.
+    pub reason: Reason,
+    /// Why, in free text; it may come from the network and is to be escaped wherever it is shown.
+    pub detail: String,
+    /// How long the run took.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// An outcome without detail that took no time.
+    pub fn new(health: Health, reason: Reason) -> Outcome {
+        Outcome {
+            health,
+            reason,
+            detail: String::new(),
+            took: Duration::ZERO,
+        }
+    }
+
+    /// The same with a detail.
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Outcome {
+        self.detail = detail.into();
+        self
+    }
+
+    /// The same with how long the run took.
+    pub fn with_took(mut self, took: Duration) -> Outcome {
+        self.took = took;
+        self
+    }
+}
+
+impl From<Health> for Outcome {
+    fn from(health: Health) -> Outcome {
+        let reason = match health {
+            Health::Ok => Reason::SaidOk,
+            Health::Warn => Reason::SaidWarn,
+            Health::Fail => Reason::SaidFail,
+            Health::Unknown => Reason::SaidUnknown,
+        };
+        Outcome::new(health, reason)
+    }
+}
+
+impl From<State> for Outcome {
+    fn from(state: State) -> Outcome {
+        Outcome::from(Health::from(state))
+    }
+}
+
+impl From<bool> for Outcome {
+    fn from(passed: bool) -> Outcome {
+        Outcome::from(if passed { State::Ok } else { State::Fail })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn reasons_are_distinct_fixed_words_in_lower_case() {
+        let words: HashSet<&str> = Reason::ALL.iter().map(|reason| reason.words()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+        for word in words {
+            assert!(
+                word.bytes().all(|b| b.is_ascii_lowercase() || b == b' '),
+                "{word:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn phases_follow_the_disagreement() {
+        for (state, disagreeing, phase) in [
+            (State::Ok, 0, Phase::Healthy),
+            (State::Ok, 1, Phase::Suspicious),
+            (State::Fail, 0, Phase::Unhealthy),
+            (State::Fail, 9, Phase::Recovering),
+            (State::Unknown, 3, Phase::Unknown),
+        ] {
+            assert_eq!(Phase::of(state, disagreeing), phase);
+        }
+    }
+
+    #[test]
+    fn a_hostile_detail_is_escaped_when_shown() {
+        let outcome = Outcome::from(false).with_detail("\x1b[2J\nroot");
+        assert_eq!(outcome.to_string(), "said fail: \\u{1b}[2J\\nroot");
+    }
+}

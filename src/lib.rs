@@ -1,0 +1,38 @@
+//! placeholder
+pub use auth::{Access, HtpasswdFile};
+pub use check::Check;
+pub use check::prober::Published;
+pub use check::tcp::TcpCheck;
+pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
+pub use component::{OnPost, Post, Reply};
+pub use decide::background::{Background, Builder as BackgroundBuilder};
+pub use decide::combine::{All, Any, AtLeast, Majority, Not, quorum};
+pub use decide::hysteresis::{Hysteresis, Judge};
+pub use decide::oneshot::Oneshot;
+pub use decide::toggle::Toggle;
+pub use error::{Error, ErrorKind};
+pub use event::{Event, What};
+pub use health::{Health, Outcome, Phase, Reason, Standing, State, fail, ok};
+pub use log::{Level, Log};
+pub use net::dial::Family;
+pub use net::port::Port;
+pub use server::{Builder as ServerBuilder, HealthCheckServer, Running, ServerHandle};
+pub use sys::signals::{Signal, Signals};
+pub use units::{Count, Quantity, Span, Threshold, Window, count, day, hour, minute, second};
+
+mod auth;
+mod check;
+pub mod cli;
+mod clock;
+mod component;
+mod config;
+mod decide;
+mod error;
+mod event;
+mod health;
+mod log;
+mod net;
+mod server;
+mod sys;
+mod units;
+mod wire;

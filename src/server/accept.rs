@@ -1,0 +1,243 @@
+//! The leaders: threads that accept connections and serve them on the spot.
+//!
+//! A leader waits for a request only while another one accepts; the last one that accepts never
+//! waits for anybody. So a client that sends nothing can hold one leader for a tick at most, and
+//! the others go on.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::answers::{self, Asked};
+use super::park::{Held, Parked, Phase};
+use super::route::{Route, refusal_answer, route};
+use super::{Shared, TICK};
+use crate::check::prober::{Answer, Asker};
+use crate::component::Component;
+use crate::health::State;
+use crate::log::Level;
+use crate::sys::errno;
+use crate::sys::socket::{read_now, wait_for_any, write_now};
+use crate::wire::http::{HEAD_BYTES_MAX, Request, Seen, examine};
+
+/// What is done with a connection once its answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Everything that was sent has been read: close.
+    Close,
+    /// Something may be unread, and closing over it would reset the connection before the answer
+    /// is read: read it first.
+    Drain,
+}
+
+/// One leader, until the server stops.
+pub(super) fn lead(shared: &Arc<Shared>) {
+    // One buffer for all requests: a fresh one each would cost a tenth of a request's work.
+    let mut buffer = [0; HEAD_BYTES_MAX];
+    while !shared.is_stopping() {
+        shared.accepting.fetch_add(1, Ordering::SeqCst);
+        let accepted = shared.listener.accept();
+        shared.accepting.fetch_sub(1, Ordering::SeqCst);
+        match accepted {
+            Ok((stream, peer)) => serve(shared, stream, peer, &mut buffer),
+            Err(error) => after_failed_accept(shared, &error),
+        }
+    }
+}
+
+/// How long a leader rests when the system cannot give it a connection; the connection stays in
+/// the listener's queue, and asking again at once would only spin.
+const REST: Duration = Duration::from_millis(10);
+
+fn after_failed_accept(shared: &Shared, error: &io::Error) {
+    let is_passing = matches!(
+        error.kind(),
+        // The tick; the peer was gone before we came.
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    );
+    if is_passing || shared.is_stopping() {
+        return;
+    }
+    if errno::is_out_of_descriptors(error) || errno::is_out_of_memory(error) {
+        shared.inbox.ask_for_room();
+    }
+    shared.complaints.line(
+        &shared.log,
+        Level::Error,
+        format_args!("accept failed: {error}"),
+    );
+    // An error of waiting is a shorter rest.
+    let _ = wait_for_any(&mut [], REST);
+}
+
+fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, buffer: &mut [u8]) {
+    let mut len = 0;
+    // Where accepted sockets do not inherit the listener's timeout, it is set on each.
+    if !cfg!(target_os = "linux") && stream.set_read_timeout(Some(TICK)).is_err() {
+        return;
+    }
+    loop {
+        // Only the first read may wait, and only while somebody else accepts.
+        let may_wait = len == 0 && shared.accepting.load(Ordering::SeqCst) > 0;
+        let room = &mut buffer[len..];
+        let read = if may_wait {
+            (&stream).read(room)
+        } else {
+            read_now(&stream, room)
+        };
+        match read {
+            Ok(0) => return,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if errno::is_not_ready(&error) => break,
+            Err(_) => return,
+        }
+        match examine(&buffer[..len], shared.settings.body_max) {
+            Seen::Partial { expects_continue } if expects_continue || len == buffer.len() => break,
+            Seen::Partial { .. } => {}
+            seen => return serve_seen(shared, stream, peer, seen),
+        }
+    }
+    let phase = Phase::Reading {
+        bytes: buffer[..len].to_vec(),
+        continued: false,
+    };
+    let deadline = Instant::now() + shared.settings.request_timeout;
+    shared.inbox.push(Parked {
+        stream,
+        peer,
+        phase,
+        deadline,
+        _held: Held::new(shared),
+    });
+}
+
+/// Serves what is a whole request, or none.
+pub(super) fn serve_seen(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    seen: Seen<'_>,
+) {
+    match seen {
+        Seen::Whole(request) => serve_request(shared, stream, peer, &request),
+        Seen::Refused(refusal) => {
+            finish(
+                shared,
+                stream,
+                Cow::Owned(refusal_answer(refusal)),
+                Then::Drain,
+            );
+        }
+        // Not whole: there is nothing to answer.
+        Seen::Partial { .. } => {}
+    }
+}
+
+fn serve_request(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, request: &Request<'_>) {
+    let then = if request.has_surplus {
+        Then::Drain
+    } else {
+        Then::Close
+    };
+    match route(shared, &request.head) {
+        Route::Answer(bytes) => finish(shared, stream, bytes, then),
+        Route::Run(component, asked) => keep(shared, stream, &component, asked, then),
+        Route::Post(component) => shared
+            .posts
+            .submit(shared, stream, peer, request, component, then),
+    }
+}
+
+/// Keeps a connection with its component's run; the prober answers it when the run ends.
+fn keep(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    component: &Arc<Component>,
+    asked: Asked,
+    then: Then,
+) {
+    let takes_post = component.on_post().is_some();
+    let board = component.board();
+    if shared.held.load(Ordering::Relaxed) >= shared.settings.held_max {
+        // Too many wait: the state as it was last is better than none.
+        let bytes = answers::of_state(board.state(), asked, takes_post);
+        return finish(shared, stream, Cow::Borrowed(bytes), then);
+    }
+    let answering = shared.clone();
+    let answer = move |state| {
+        let bytes = answers::of_state(state, asked, takes_post);
+        finish(&answering, stream, Cow::Borrowed(bytes), then);
+    };
+    let asker = asker(shared, shared.settings.answer_within, answer);
+    if let Err(asker) = board.ask(asker) {
+        (asker.answer)(Answer::State(board.state()));
+    }
+}
+
+/// A caller that counts as held until it is answered, and whose time the sweeper watches.
+pub(super) fn asker(
+    shared: &Arc<Shared>,
+    within: Duration,
+    answer: impl FnOnce(State) + Send + 'static,
+) -> Asker {
+    let held = Held::new(shared);
+    let keeping = shared.clone();
+    if shared.kept.fetch_add(1, Ordering::SeqCst) == 0 {
+        // The sweeper may be waiting without a limit.
+        shared.inbox.wake();
+    }
+    let answer = Box::new(move |answered| {
+        keeping.kept.fetch_sub(1, Ordering::SeqCst);
+        answer(match answered {
+            Answer::State(state) => state,
+            Answer::Late => State::Unknown,
+        });
+        drop(held);
+    });
+    Asker {
+        deadline: Instant::now() + within,
+        answer,
+    }
+}
+
+/// Writes an answer and closes; what cannot be done without waiting is left to the sweeper.
+pub(super) fn finish(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    bytes: Cow<'static, [u8]>,
+    then: Then,
+) {
+    let sent = match write_now(&stream, &bytes) {
+        Ok(sent) => sent,
+        Err(error) if errno::is_not_ready(&error) => 0,
+        Err(_) => return,
+    };
+    let phase = if sent < bytes.len() {
+        Phase::Writing {
+            bytes: bytes[sent..].to_vec(),
+            sent: 0,
+            then,
+        }
+    } else if then == Then::Close {
+        return;
+    } else if stream.shutdown(Shutdown::Write).is_ok() {
+        Phase::draining()
+    } else {
+        return;
+    };
+    // Nothing more is read for its meaning, so who it was does not matter any more.
+    let peer = shared.address;
+    let deadline = Instant::now() + phase.patience(shared.settings.request_timeout);
+    shared.inbox.push(Parked {
+        stream,
+        peer,
+        phase,
+        deadline,
+        _held: Held::new(shared),
+    });
+}

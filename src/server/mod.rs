@@ -1,0 +1,515 @@
+//! The HTTP/1.0 server that balancers ask.
+//!
+//! The thread that accepts a connection serves it: a few leaders block in `accept` on one listener,
+//! and a request that has come is read, answered with one write and closed on the spot. What would
+//! keep a leader waiting is handed on, so that a slow client costs nobody anything: an unfinished
+//! request, an answer that does not fit the socket's buffer and a close that is not safe yet go to
+//! the sweeper ([`park`]); a request for a check that has to run first is kept with the run; a POST
+//! goes to a worker of its own. No check and no user's code ever runs on a thread that accepts.
+//!
+//! ```text
+//! accept -> examine -> route -> one write -> close           leaders (accept.rs)
+//!              |         |         `- no room --.
+//!              |         |- must run: kept with the run, answered by the prober
+//!              |         `- POST: the worker (posts.rs)
+//!              `- unfinished ------------------> parked, poll(2), answered by the sweeper (park.rs)
+//! ```
+#![forbid(unsafe_code)]
+
+mod accept;
+mod answers;
+mod park;
+mod posts;
+mod route;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use crate::check::Check;
+use crate::clock::{Clock, SystemClock, locked};
+use crate::component::{Components, Dispatcher, OnPost};
+use crate::error::Error;
+use crate::event::Event;
+use crate::log::{Level, Log};
+use crate::sys::limits;
+use crate::sys::signals::Signals;
+use crate::sys::socket::lengthen_queue;
+use crate::sys::thread::{self, Stack};
+use crate::units::Span;
+use park::Inbox;
+use posts::Posts;
+
+/// Answers load balancers: each component under its own path.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+/// use failover::HealthCheckServer;
+///
+/// let server = HealthCheckServer::bind("127.0.0.1:0")?;
+/// server.add_component("mail", || true)?;
+/// let running = server.start()?;
+///
+/// let mut connection = TcpStream::connect(server.local_addr())?;
+/// connection.write_all(b"GET /mail HTTP/1.0\r\n\r\n")?;
+/// let mut answer = String::new();
+/// connection.read_to_string(&mut answer)?;
+/// assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"));
+/// assert!(answer.ends_with("\r\n\r\nOK"));
+///
+/// server.handle().shutdown();
+/// running.wait();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct HealthCheckServer {
+    shared: Arc<Shared>,
+    listeners: Mutex<Vec<Box<dyn Fn(&Event) + Send>>>,
+}
+
+/// What all threads of one server know.
+struct Shared {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: Settings,
+    components: Components,
+    inbox: Inbox,
+    posts: Posts,
+    log: Log,
+    /// Leaders that are in `accept`.
+    accepting: AtomicUsize,
+    /// Connections that no leader holds: parked, kept with a run, or with the worker.
+    held: AtomicUsize,
+    /// Of these, callers that are kept with a run.
+    kept: AtomicUsize,
+    complaints: Complaints,
+    stopping: AtomicBool,
+    /// Threads of this server that have not ended.
+    threads: Mutex<usize>,
+    ended: Condvar,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    held_max: usize,
+    request_timeout: Duration,
+    answer_within: Duration,
+    body_max: usize,
+    leaders: usize,
+    default_component: Option<String>,
+    server_names: Vec<String>,
+}
+
+/// The longest queue of connections not yet accepted that is asked for; the system's own limit
+/// (`somaxconn`, 4096 on Linux) cuts it.
+const QUEUE_LEN: u16 = 4_096;
+
+/// How long a leader blocks in `accept`, or in the first read of a connection, before it looks up:
+/// the listener's receive timeout, which accepted sockets inherit on Linux.
+const TICK: Duration = Duration::from_secs(1);
+
+impl HealthCheckServer {
+    /// Listens on an address, such as `"0.0.0.0:8080"`, with the default limits. Port 0 lets the
+    /// system choose; see [`local_addr`](HealthCheckServer::local_addr).
+    ///
+    /// # Errors
+    /// Not an address, or one that cannot be listened on.
+    pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<HealthCheckServer, Error> {
+        HealthCheckServer::builder().bind(address)
+    }
+
+    /// The same with limits of one's own.
+    pub fn builder() -> Builder {
+        Builder {
+            settings: Settings {
+                held_max: default_held_max(),
+                request_timeout: Duration::from_secs(10),
+                answer_within: Duration::from_secs(60),
+                body_max: 16 * 1024,
+                leaders: default_leaders(),
+                default_component: None,
+                server_names: Vec::new(),
+            },
+            log: Log::to_stderr(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Mounts a check under a name: `mail` is asked for as `/mail`. A check that is a
+    /// [`Background`](crate::Background) answers from memory; any other runs when it is asked for,
+    /// on a thread of its own, once for all who ask at the same time.
+    ///
+    /// # Errors
+    /// A name that cannot be used (a leading slash, other characters than `A-Za-z0-9._-` and inner
+    /// `/`, one that begins with `health`, `metrics`, `healthchecker`, `role` or `-`) or is in
+    /// use; no thread for the check.
+    pub fn add_component(&self, name: &str, task: impl Check + 'static) -> Result<(), Error> {
+        self.shared.components.add(name, Box::new(task), None)
+    }
+
+    /// The same, and acts on a POST: a [`Oneshot`](crate::Oneshot) for a manual reset, or a
+    /// closure that takes a [`Post`](crate::Post) and returns a [`Reply`](crate::Reply).
+    ///
+    /// # Errors
+    /// As for [`add_component`](HealthCheckServer::add_component).
+    pub fn add_component_with_post(
+        &self,
+        name: &str,
+        task: impl Check + 'static,
+        on_post: impl OnPost + 'static,
+    ) -> Result<(), Error> {
+        self.shared
+            .components
+            .add(name, Box::new(task), Some(Box::new(on_post)))
+    }
+
+    /// Has every event told to `listener`, in order, on a thread of its own. To be called before
+    /// the server is started.
+    pub fn on_event(&self, listener: impl Fn(&Event) + Send + 'static) {
+        locked(&self.listeners).push(Box::new(listener));
+    }
+
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// A handle that stops the server from any thread.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.shared.clone())
+    }
+
+    /// Starts answering and returns.
+    ///
+    /// # Errors
+    /// No thread could be had, or it was started before.
+    pub fn start(&self) -> Result<Running, Error> {
+        let shared = &self.shared;
+        {
+            let mut threads = locked(&shared.threads);
+            if *threads > 0 || shared.is_stopping() {
+                return Err(Error::invalid(
+                    "the server was started before; expected a new one",
+                ));
+            }
+            // This start counts as a thread until it is done, so that nothing ends meanwhile.
+            *threads = 1;
+        }
+        let running = Running(shared.clone());
+        let started = self.start_threads();
+        if started.is_err() {
+            self.handle().shutdown();
+        }
+        shared.thread_ended();
+        started.map(|()| running)
+    }
+
+    fn start_threads(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let listeners = std::mem::take(&mut *locked(&self.listeners));
+        let dispatcher: &Arc<Dispatcher> = shared.components.dispatcher();
+        dispatcher.start(listeners, shared.log.clone())?;
+        shared.spawn("sweeper", |shared| park::sweep(&shared))?;
+        shared.spawn("leader", |shared| accept::lead(&shared))?;
+        for _ in 1..shared.settings.leaders {
+            // One leader is a server; more are speed.
+            let _ = shared.spawn("leader", |shared| accept::lead(&shared));
+        }
+        Ok(())
+    }
+
+    /// Answers until [`ServerHandle::shutdown`] is called on another thread.
+    ///
+    /// # Errors
+    /// As for [`start`](HealthCheckServer::start).
+    pub fn serve_forever(&self) -> Result<(), Error> {
+        self.start()?.wait();
+        Ok(())
+    }
+
+    /// Answers until one of these signals comes, then ends in an orderly way.
+    ///
+    /// # Errors
+    /// As for [`start`](HealthCheckServer::start).
+    pub fn serve_until(&self, signals: &Signals) -> Result<(), Error> {
+        let running = self.start()?;
+        signals.wait();
+        self.handle().shutdown();
+        running.wait();
+        Ok(())
+    }
+}
+
+impl Drop for HealthCheckServer {
+    fn drop(&mut self) {
+        self.handle().shutdown();
+    }
+}
+
+impl fmt::Debug for HealthCheckServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HealthCheckServer")
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Two leaders keep answering while one of them has a read to wait for; more than four were
+/// measured to be slower.
+fn default_leaders() -> usize {
+    available_parallelism().map_or(2, usize::from).clamp(2, 4)
+}
+
+/// Three quarters of the descriptors that the process may have; the rest is for checks, files and
+/// the program around this server.
+fn default_held_max() -> usize {
+    limits::descriptors() / 4 * 3
+}
+
+/// A server's limits, and the start of one.
+#[derive(Clone)]
+pub struct Builder {
+    settings: Settings,
+    log: Log,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    /// How many connections may be unfinished, kept waiting for a run, or waiting for a POST to be
+    /// acted on, all together. Over it the unfinished one that has waited longest is closed; a
+    /// request that has come in full never is. Default: three quarters of the descriptor limit.
+    pub fn max_connections(mut self, connections: usize) -> Builder {
+        self.settings.held_max = connections.max(1);
+        self
+    }
+
+    /// How long a client may take to send its request and to take the answer. Default: 10 s.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn request_timeout<T>(mut self, timeout: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let timeout: Span = timeout.try_into()?;
+        self.settings.request_timeout = timeout.duration();
+        Ok(self)
+    }
+
+    /// How long a caller waits for a check that runs on request; then it is answered `500 ERROR`.
+    /// Default: 60 s.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn answer_within<T>(mut self, limit: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let limit: Span = limit.try_into()?;
+        self.settings.answer_within = limit.duration();
+        Ok(self)
+    }
+
+    /// The longest body of a POST that is taken, in bytes. Default: 16 KiB.
+    pub fn max_body(mut self, bytes: usize) -> Builder {
+        self.settings.body_max = bytes;
+        self
+    }
+
+    /// The component that `/` answers for. Default: the only one there is; with several, `/`
+    /// answers `200 alive`.
+    pub fn default_component(mut self, name: impl Into<String>) -> Builder {
+        self.settings.default_component = Some(name.into());
+        self
+    }
+
+    /// A host name under which people's browsers reach this server. A browser's POST is accepted
+    /// only from a page of this very server, and only under an address, `localhost` or such a
+    /// name, since any other name may be an attacker's that points here. Default: none.
+    pub fn server_name(mut self, name: impl Into<String>) -> Builder {
+        self.settings.server_names.push(name.into());
+        self
+    }
+
+    /// Where the server says what happens to it. Default: standard error.
+    pub fn log(mut self, log: Log) -> Builder {
+        self.log = log;
+        self
+    }
+
+    /// Whose time decides when a check is too old. Default: the system's. Sockets always follow
+    /// the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// Not an address, or one that cannot be listened on.
+    pub fn bind(
+        self,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<HealthCheckServer, Error> {
+        let failed = |error: io::Error| {
+            Error::system(format!("listening on {address:?} failed: {error}"), error)
+        };
+        let listener = TcpListener::bind(&address).map_err(failed)?;
+        lengthen_queue(&listener, QUEUE_LEN).map_err(failed)?;
+        let tick = listener.try_clone().map_err(failed)?;
+        // The receive timeout of any socket is set in the same way, whatever kind it is.
+        TcpStream::from(OwnedFd::from(tick))
+            .set_read_timeout(Some(TICK))
+            .map_err(failed)?;
+        let shared = Shared {
+            address: listener.local_addr().map_err(failed)?,
+            listener,
+            settings: self.settings,
+            components: Components::new(self.clock),
+            inbox: Inbox::new().map_err(failed)?,
+            posts: Posts::default(),
+            log: self.log,
+            accepting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            complaints: Complaints::default(),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::new(0),
+            ended: Condvar::new(),
+        };
+        Ok(HealthCheckServer {
+            shared: Arc::new(shared),
+            listeners: Mutex::default(),
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops a server from any thread.
+#[derive(Clone)]
+pub struct ServerHandle(Arc<Shared>);
+
+impl ServerHandle {
+    /// Accepts no more, answers what has come, and ends; [`Running::wait`] returns then.
+    pub fn shutdown(&self) {
+        let shared = &self.0;
+        if shared.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // On Linux this wakes every thread that is blocked in accept; elsewhere they find out at
+        // their next tick.
+        if let Ok(listener) = shared.listener.try_clone() {
+            let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(std::net::Shutdown::Both);
+        }
+        shared.components.stop();
+        shared.posts.stop();
+        shared.inbox.wake();
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerHandle({})", self.0.address)
+    }
+}
+
+/// A server that answers.
+#[must_use = "the server goes on without it, but nobody learns when it ends"]
+pub struct Running(Arc<Shared>);
+
+impl Running {
+    /// Waits until the server has ended after [`ServerHandle::shutdown`].
+    pub fn wait(self) {
+        let threads = locked(&self.0.threads);
+        let ended = self.0.ended.wait_while(threads, |threads| *threads > 0);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+        self.0.log.flush(Duration::from_secs(1));
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Running({})", self.0.address)
+    }
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Starts one of this server's own threads and counts it.
+    fn spawn<F>(self: &Arc<Self>, name: &str, run: F) -> Result<(), Error>
+    where
+        F: FnOnce(Arc<Shared>) + Send + 'static,
+    {
+        *locked(&self.threads) += 1;
+        let shared = self.clone();
+        let spawned = thread::spawn(name, Stack::Ours, move || {
+            run(shared.clone());
+            shared.thread_ended();
+        });
+        spawned.map(drop).map_err(|error| {
+            self.thread_ended();
+            Error::system(
+                format!("no thread for the server's {name} could be started"),
+                error,
+            )
+        })
+    }
+
+    fn thread_ended(&self) {
+        *locked(&self.threads) -= 1;
+        self.ended.notify_all();
+    }
+}
+
+/// What is logged of troubles that come in floods: one line, then silence for a while, then how
+/// many more there were.
+#[derive(Default)]
+struct Complaints(Mutex<Complained>);
+
+#[derive(Default)]
+struct Complained {
+    last: Option<Instant>,
+    silent: usize,
+}
+
+/// The silence after a complaint.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+
+impl Complaints {
+    fn line(&self, log: &Log, level: Level, text: fmt::Arguments<'_>) {
+        let mut complained = locked(&self.0);
+        if complained
+            .last
+            .is_some_and(|last| last.elapsed() < COMPLAINT_EVERY)
+        {
+            complained.silent += 1;
+            return;
+        }
+        match complained.silent {
+            0 => log.line(level, text),
+            more => log.line(level, format_args!("{text} (and {more} more like it)")),
+        }
+        *complained = Complained {
+            last: Some(Instant::now()),
+            silent: 0,
+        };
+    }
+}

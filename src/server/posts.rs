@@ -1,0 +1,160 @@
+//! The worker on which POSTs are acted on, one at a time.
+//!
+//! What a POST does may take long (a password hash by design does), and may be a library user's
+//! code; so it has a thread of its own, started with the first POST, and a bounded queue.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::net::{SocketAddr, TcpStream};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Shared;
+use super::accept::{Then, asker, finish};
+use super::park::Held;
+use crate::check::prober::Answer;
+use crate::clock::locked;
+use crate::component::{Component, Post, Reply};
+use crate::log::Level;
+use crate::sys::thread::{self, Stack};
+use crate::wire::http::{Request, answer};
+
+/// POSTs that wait for the worker at most.
+const QUEUE_MAX: usize = 64;
+
+/// How long an answer waits for the run that it brought about.
+const RUN_WITHIN: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+pub(super) struct Posts(Mutex<Worker>);
+
+#[derive(Default)]
+enum Worker {
+    #[default]
+    NotYet,
+    Works(SyncSender<Job>),
+    Stopped,
+}
+
+struct Job {
+    stream: TcpStream,
+    post: Post,
+    component: Arc<Component>,
+    then: Then,
+    held: Held,
+}
+
+impl Posts {
+    /// Has a POST acted on and answered, or answers that this cannot be done now.
+    pub(super) fn submit(
+        &self,
+        shared: &Arc<Shared>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        request: &Request<'_>,
+        component: Arc<Component>,
+        then: Then,
+    ) {
+        let owned = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
+        let post = Post {
+            path: request.head.target.to_string(),
+            headers: request.head.headers().map(owned).collect(),
+            body: request.body.to_vec(),
+            peer,
+            state: component.board().state(),
+        };
+        let job = Job {
+            stream,
+            post,
+            component,
+            then,
+            held: Held::new(shared),
+        };
+        if let Err(job) = self.hand_over(shared, job) {
+            let bytes = answer(
+                503,
+                "Retry-After: 1\r\n",
+                "ERROR: too many POSTs wait already",
+            );
+            finish(shared, job.stream, Cow::Owned(bytes), job.then);
+        }
+    }
+
+    fn hand_over(&self, shared: &Arc<Shared>, job: Job) -> Result<(), Job> {
+        let mut worker = locked(&self.0);
+        if let Worker::NotYet = *worker {
+            let (sender, receiver) = sync_channel(QUEUE_MAX);
+            let working = shared.clone();
+            match thread::spawn("posts", Stack::Users, move || work(&working, &receiver)) {
+                Ok(_) => *worker = Worker::Works(sender),
+                Err(_) => return Err(job),
+            }
+        }
+        let Worker::Works(sender) = &*worker else {
+            return Err(job);
+        };
+        match sender.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
+        }
+    }
+
+    /// Acts on what has come, and no more.
+    pub(super) fn stop(&self) {
+        *locked(&self.0) = Worker::Stopped;
+    }
+}
+
+fn work(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        act(shared, job);
+    }
+}
+
+fn act(shared: &Arc<Shared>, job: Job) {
+    let Job {
+        stream,
+        post,
+        component,
+        then,
+        held,
+    } = job;
+    let acted = panic::catch_unwind(AssertUnwindSafe(|| {
+        component.on_post().map(|on_post| on_post.on_post(&post))
+    }));
+    let reply = match acted {
+        Ok(Some(reply)) => reply,
+        Ok(None) => Reply::new(405, "ERROR: this method is not for this path"),
+        Err(_) => {
+            let name = component.name();
+            shared.log.line(
+                Level::Error,
+                format_args!("component={name} what a POST does panicked"),
+            );
+            Reply::new(500, "ERROR")
+        }
+    };
+    let bytes = bytes_of(&reply);
+    if !reply.acts_on_state {
+        return finish(shared, stream, Cow::Owned(bytes), then);
+    }
+    let answering = shared.clone();
+    let asker = asker(shared, RUN_WITHIN, move |_| {
+        finish(&answering, stream, Cow::Owned(bytes), then);
+    });
+    drop(held);
+    if let Err(asker) = component.board().ask_afresh(asker) {
+        (asker.answer)(Answer::Late);
+    }
+}
+
+fn bytes_of(reply: &Reply) -> Vec<u8> {
+    let challenge = "WWW-Authenticate: Basic realm=\"failover\", charset=\"UTF-8\"\r\n";
+    answer(
+        reply.status,
+        if reply.challenges { challenge } else { "" },
+        &reply.text,
+    )
+}

@@ -1,0 +1,83 @@
+//! How many file descriptors this process may have.
+
+use std::ffi::{c_int, c_long};
+use std::io;
+
+use super::cerr;
+
+/// `_SC_OPEN_MAX`: the soft limit as a plain number, without a structure that varies.
+#[cfg(target_os = "linux")]
+const SC_OPEN_MAX: c_int = 4;
+#[cfg(not(target_os = "linux"))]
+const SC_OPEN_MAX: c_int = 5;
+
+/// What POSIX promises every process; taken when the system does not say.
+const OPEN_MAX_LEAST: usize = 20;
+
+#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+const RLIMIT_NOFILE: c_int = 5;
+#[cfg(not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64")))]
+const RLIMIT_NOFILE: c_int = 7;
+
+/// `rlim_t`, which is a long in 32-bit glibc and 64 bits wide elsewhere.
+#[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
+type Limit = std::ffi::c_ulong;
+#[cfg(not(all(target_pointer_width = "32", target_env = "gnu")))]
+type Limit = u64;
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Rlimit {
+    soft: Limit,
+    hard: Limit,
+}
+
+unsafe extern "C" {
+    safe fn sysconf(name: c_int) -> c_long;
+    fn getrlimit(resource: c_int, limit: *mut Rlimit) -> c_int;
+    fn setrlimit(resource: c_int, limit: *const Rlimit) -> c_int;
+}
+
+/// How many descriptors this process may have open.
+pub(crate) fn descriptors() -> usize {
+    usize::try_from(sysconf(SC_OPEN_MAX))
+        .unwrap_or(OPEN_MAX_LEAST)
+        .max(OPEN_MAX_LEAST)
+}
+
+/// Raises the limit as far as it may be without privilege. A program does this for itself at its
+/// start; a library must not.
+///
+/// # Errors
+/// The system refuses, or this is not Linux, whose limit it is.
+pub(crate) fn raise_descriptors() -> io::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut limit = Rlimit::default();
+    // SAFETY: getrlimit(2) writes one struct rlimit, which `limit` is.
+    cerr(unsafe { getrlimit(RLIMIT_NOFILE, &mut limit) })?;
+    limit.soft = limit.hard;
+    // SAFETY: setrlimit(2) reads one struct rlimit, which `limit` is.
+    cerr(unsafe { setrlimit(RLIMIT_NOFILE, &limit) })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_the_one_the_system_keeps() {
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"))
+            .unwrap();
+        let soft = line.split_whitespace().nth(3).unwrap();
+        assert_eq!(descriptors().to_string(), soft);
+        raise_descriptors().unwrap();
+        let hard = line.split_whitespace().nth(4).unwrap();
+        assert_eq!(descriptors().to_string(), hard);
+    }
+}

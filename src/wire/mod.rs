@@ -1,0 +1,8 @@
+//! Pure codecs: bytes to values and back. No sockets, no clock, no files.
+//!
+//! Every decoder takes any bytes without a panic and says what is wrong with them.
+#![forbid(unsafe_code)]
+
+pub(crate) mod base64;
+pub(crate) mod digest;
+pub(crate) mod http;

@@ -1,0 +1,111 @@
+#!/bin/sh
+# Builds the one static binary and proves that it is one: `static.sh build`. `static.sh path` only
+# prints where it is. ARCH chooses another machine: aarch64, armv7, i686, riscv64gc, x86_64.
+#
+# musl is preferred: a third of the size, a quarter of the memory at start. Where its std is not
+# installed, glibc is linked statically instead, which is larger and works as well; nothing here
+# depends on a download.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Limits on the size, so that growth is noticed when it happens. The smallest routers have 16 MB
+# of flash; a glibc build is for those who cannot get musl's std.
+MUSL_KB_MAX=750
+GLIBC_KB_MAX=1800
+
+CARGO=${CARGO:-cargo}
+RUSTC=${RUSTC:-rustc}
+
+say() { printf 'static: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# The compiler's own idea of the host, not uname's: a 32-bit system often runs a 64-bit kernel.
+host=$("$RUSTC" -vV | sed -n 's/^host: //p')
+[ -n "$host" ] || die "'$RUSTC -vV' names no host"
+arch=${ARCH:-${host%%-*}}
+case $arch in
+    arm64) arch=aarch64 ;;
+    amd64) arch=x86_64 ;;
+    armv7l) arch=armv7 ;;
+    i386 | i586) arch=i686 ;;
+    riscv64) arch=riscv64gc ;;
+esac
+
+# What follows the C library's name in the target, and the Debian cross compiler.
+suffix=''
+cross_cc=$arch-linux-gnu-gcc
+case $arch in
+    armv7) suffix=eabihf cross_cc=arm-linux-gnueabihf-gcc ;;
+    riscv64gc) cross_cc=riscv64-linux-gnu-gcc ;;
+esac
+musl=$arch-unknown-linux-musl$suffix
+glibc=$arch-unknown-linux-gnu$suffix
+
+has_std() {
+    libdir=$("$RUSTC" --print target-libdir --target "$1" 2>/dev/null) || return 1
+    ls "$libdir"/libstd-*.rlib >/dev/null 2>&1
+}
+
+if has_std "$musl"; then
+    target=$musl limit=$MUSL_KB_MAX why="its std is installed"
+elif has_std "$glibc"; then
+    target=$glibc limit=$GLIBC_KB_MAX
+    why="no std for $musl ('rustup target add $musl' would install it)"
+else
+    die "no std for $musl nor $glibc; one of them is needed: rustup target add $musl"
+fi
+binary=${CARGO_TARGET_DIR:-target}/$target/release/failover
+
+# Prints the linker's flags: none where the host's own compiler does it. musl's std brings its
+# start-up files and libc along, so that the toolchain's lld is enough for it.
+linker_flags() {
+    variable=CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_LINKER
+    if [ -n "$(printenv "$variable" || :)" ]; then
+        say "linker: as \$$variable says"
+    elif [ "$arch" = "${host%%-*}" ] && command -v cc >/dev/null; then
+        say "linker: cc"
+    elif [ "$arch" != "${host%%-*}" ] && command -v "$cross_cc" >/dev/null; then
+        say "linker: $cross_cc"
+        printf %s "-C linker=$cross_cc"
+    elif [ "$target" = "$musl" ]; then
+        say "linker: the toolchain's rust-lld (no C compiler for $arch found)"
+        printf %s "-C linker=rust-lld -C link-self-contained=yes"
+    else
+        die "no linker for $target; expected $cross_cc (Debian: gcc-${cross_cc%-gcc})"
+    fi
+}
+
+# crt-static alone is not trusted: with the wrong linker it has produced a dynamic program.
+prove_static() {
+    command -v readelf >/dev/null ||
+        die "readelf is missing and without it nothing is proved (Debian: binutils)"
+    segments=$(LC_ALL=C readelf -lW "$binary") || die "readelf cannot read $binary"
+    dynamic=$(LC_ALL=C readelf -dW "$binary") || die "readelf cannot read $binary"
+    case $segments in
+        *INTERP*) die "$binary asks for a dynamic loader; expected no INTERP segment" ;;
+        *LOAD*) ;;
+        *) die "$binary has no LOAD segment; expected a program" ;;
+    esac
+    case $dynamic in
+        *NEEDED*) die "$binary needs shared libraries; expected no NEEDED entry" ;;
+    esac
+}
+
+build() {
+    say "$target: $why"
+    flags=$(linker_flags)
+    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static $flags" \
+        "$CARGO" build --release --bin failover --target "$target"
+    prove_static
+    bytes=$(wc -c <"$binary")
+    kb=$(((bytes + 1023) / 1024))
+    [ "$kb" -le "$limit" ] || die "$binary has $kb KB; expected $limit KB at most"
+    say "proved static: no INTERP, no NEEDED; $kb KB of $limit KB allowed"
+    printf '%s %d bytes %d KB\n' "$binary" "$bytes" "$kb"
+}
+
+case ${1-} in
+    build) build ;;
+    path) printf '%s\n' "$binary" ;;
+    *) say "usage: [ARCH=...] $0 build|path"; exit 64 ;;
+esac
