@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::health::{Outcome, Phase, State};
@@ -56,8 +57,9 @@ impl fmt::Display for Event {
                 runs,
             } => write!(
                 f,
-                " took={} reason=\"{}\" detail=\"{}\" state=\"{from} -> {to}\" phase={phase} run={runs}",
-                print_duration(outcome.took),
+                " took={} reason=\"{}\" detail=\"{}\" state=\"{from} -> {to}\" phase={phase} \
+                 run={runs}",
+                print_duration(in_microseconds(outcome.took)),
                 outcome.reason,
                 outcome.detail.escape_debug(),
             ),
@@ -70,6 +72,11 @@ impl fmt::Display for Event {
             }
         }
     }
+}
+
+/// Finer than this is noise to a reader.
+fn in_microseconds(took: Duration) -> Duration {
+    Duration::new(took.as_secs(), took.subsec_micros() * 1_000)
 }
 
 #[cfg(test)]

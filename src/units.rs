@@ -228,7 +228,8 @@ impl TryFrom<Window> for Threshold {
     fn try_from(Window { needed, of }: Window) -> Result<Threshold, Error> {
         if needed == 0 || needed > of || of > WINDOW_MAX {
             return Err(Error::invalid(format!(
-                "\"{needed} of {of}\" cannot be used; expected M of N with 1 <= M <= N <= {WINDOW_MAX}"
+                "\"{needed} of {of}\" cannot be used; \
+                 expected M of N with 1 <= M <= N <= {WINDOW_MAX}"
             )));
         }
         Ok(Threshold(Rule::Window { needed, of }))
@@ -301,7 +302,8 @@ impl fmt::Display for Threshold {
 
 fn not_a_threshold(text: &str) -> Error {
     Error::invalid(format!(
-        "{text:?} is not a threshold; expected a count (3), a duration (500ms 10s 5m 2h 1d) or M of N (3 of 5)"
+        "{text:?} is not a threshold; \
+         expected a count (3), a duration (500ms 10s 5m 2h 1d) or M of N (3 of 5)"
     ))
 }
 

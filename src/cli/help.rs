@@ -91,7 +91,8 @@ pub(super) fn run(words: &[String]) -> Exit {
         }
         None => {
             complain(&format!(
-                "failover: help: nothing about {topic:?}; expected a command, a keyword or 'reasons'\n"
+                "failover: help: nothing about {topic:?}; \
+                 expected a command, a keyword or 'reasons'\n"
             ));
             Exit::Usage
         }

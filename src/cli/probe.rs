@@ -5,10 +5,11 @@
 //! those of monitoring plugins.
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Exit, complain, say};
 use crate::check::Check;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{build, words};
 use crate::health::{Health, Outcome};
 
@@ -46,8 +47,9 @@ pub(super) fn run(words: &[String]) -> Exit {
             return wrong;
         }
     };
-    let started = Instant::now();
-    let outcome = check.check().with_took(started.elapsed());
+    let started = SystemClock.now();
+    let outcome = check.check();
+    let outcome = outcome.with_took(SystemClock.now().since(started));
     if is_nagios {
         tell_nagios(&outcome)
     } else {

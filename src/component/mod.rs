@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-pub(crate) use dispatch::Dispatcher;
+pub(crate) use dispatch::{Dispatcher, Listener};
 pub use post::{OnPost, Post, Reply};
 
 use crate::check::Check;

@@ -135,8 +135,8 @@ pub(crate) fn server(settings: &[Setting]) -> Result<HealthCheckServer, Error> {
     let components: Vec<&[Setting]> = split_before(of_components, is_begin);
     let default = of_server.text("default");
     if let Some(default) = default {
-        let has = |component: &&[Setting]| component.first().is_some_and(|it| it.value == default);
-        if !components.iter().any(|component| has(&component)) {
+        let has = |component: &[Setting]| component.first().is_some_and(|it| it.value == default);
+        if !components.iter().any(|component| has(component)) {
             return Err(Error::invalid(format!(
                 "default: there is no component {default:?}"
             )));
@@ -358,7 +358,8 @@ mod tests {
             ),
             (
                 "component a tcp b:1 manual-reset password x",
-                "component \"a\": manual-reset: \"password x\" names no credentials; expected htpasswd FILE",
+                "component \"a\": manual-reset: \"password x\" names no credentials; \
+                 expected htpasswd FILE",
             ),
         ] {
             let error = read(text)

@@ -169,8 +169,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::Mutex;
 
-    fn scripted(script: &[Health]) -> impl FnMut() -> Health + Send + 'static {
-        let left = Mutex::new(script.to_vec().into_iter());
+    fn scripted(script: &'static [Health]) -> impl FnMut() -> Health + Send {
+        let left = Mutex::new(script.iter().copied());
         move || {
             left.lock()
                 .unwrap()

@@ -12,7 +12,7 @@
 //!              |         |         `- no room --.
 //!              |         |- must run: kept with the run, answered by the prober
 //!              |         `- POST: the worker (posts.rs)
-//!              `- unfinished ------------------> parked, poll(2), answered by the sweeper (park.rs)
+//!              `- unfinished -----------------> parked, poll(2), the sweeper (park.rs)
 //! ```
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::Check;
 use crate::clock::{Clock, SystemClock, locked};
-use crate::component::{Components, Dispatcher, OnPost};
+use crate::component::{Components, Listener, OnPost};
 use crate::error::Error;
 use crate::event::Event;
 use crate::log::{Level, Log};
@@ -69,7 +69,7 @@ use posts::Posts;
 /// ```
 pub struct HealthCheckServer {
     shared: Arc<Shared>,
-    listeners: Mutex<Vec<Box<dyn Fn(&Event) + Send>>>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 /// What all threads of one server know.
@@ -212,8 +212,10 @@ impl HealthCheckServer {
     fn start_threads(&self) -> Result<(), Error> {
         let shared = &self.shared;
         let listeners = std::mem::take(&mut *locked(&self.listeners));
-        let dispatcher: &Arc<Dispatcher> = shared.components.dispatcher();
-        dispatcher.start(listeners, shared.log.clone())?;
+        shared
+            .components
+            .dispatcher()
+            .start(listeners, shared.log.clone())?;
         shared.spawn("sweeper", |shared| park::sweep(&shared))?;
         shared.spawn("leader", |shared| accept::lead(&shared))?;
         for _ in 1..shared.settings.leaders {

@@ -5,10 +5,10 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
@@ -28,14 +28,16 @@ const QUEUE_MAX: usize = 64;
 const RUN_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
-pub(super) struct Posts(Mutex<Worker>);
+pub(super) struct Posts {
+    worker: Mutex<Worker>,
+    changed: Condvar,
+}
 
 #[derive(Default)]
-enum Worker {
-    #[default]
-    NotYet,
-    Works(SyncSender<Job>),
-    Stopped,
+struct Worker {
+    jobs: VecDeque<Job>,
+    has_thread: bool,
+    stopped: bool,
 }
 
 struct Job {
@@ -72,7 +74,7 @@ impl Posts {
             then,
             held: Held::new(shared),
         };
-        if let Err(job) = self.hand_over(shared, job) {
+        if let Some(job) = self.refused(shared, job) {
             let bytes = answer(
                 503,
                 "Retry-After: 1\r\n",
@@ -82,34 +84,45 @@ impl Posts {
         }
     }
 
-    fn hand_over(&self, shared: &Arc<Shared>, job: Job) -> Result<(), Job> {
-        let mut worker = locked(&self.0);
-        if let Worker::NotYet = *worker {
-            let (sender, receiver) = sync_channel(QUEUE_MAX);
+    /// Gives the job to the worker, or back.
+    fn refused(&self, shared: &Arc<Shared>, job: Job) -> Option<Job> {
+        let mut worker = locked(&self.worker);
+        if worker.stopped || worker.jobs.len() >= QUEUE_MAX {
+            return Some(job);
+        }
+        if !worker.has_thread {
             let working = shared.clone();
-            match thread::spawn("posts", Stack::Users, move || work(&working, &receiver)) {
-                Ok(_) => *worker = Worker::Works(sender),
-                Err(_) => return Err(job),
-            }
+            let run = move || working.posts.work(&working);
+            worker.has_thread = thread::spawn("posts", Stack::Users, run).is_ok();
         }
-        let Worker::Works(sender) = &*worker else {
-            return Err(job);
-        };
-        match sender.try_send(job) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
+        if !worker.has_thread {
+            return Some(job);
         }
+        worker.jobs.push_back(job);
+        self.changed.notify_one();
+        None
     }
 
     /// Acts on what has come, and no more.
     pub(super) fn stop(&self) {
-        *locked(&self.0) = Worker::Stopped;
+        locked(&self.worker).stopped = true;
+        self.changed.notify_one();
     }
-}
 
-fn work(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.recv() {
-        act(shared, job);
+    fn work(&self, shared: &Arc<Shared>) {
+        while let Some(job) = self.next() {
+            act(shared, job);
+        }
+    }
+
+    /// The next job; `None` when there will be no more.
+    fn next(&self) -> Option<Job> {
+        let idle = |worker: &mut Worker| worker.jobs.is_empty() && !worker.stopped;
+        let worker = self.changed.wait_while(locked(&self.worker), idle);
+        worker
+            .unwrap_or_else(PoisonError::into_inner)
+            .jobs
+            .pop_front()
     }
 }
 

@@ -112,9 +112,7 @@ pub(super) fn refusal_answer(refusal: Refusal) -> Vec<u8> {
 /// that nobody else can own.
 fn is_same_site(head: &Head<'_>, server_names: &[String]) -> bool {
     let Some(origin) = head.header("origin") else {
-        return !head
-            .header("sec-fetch-site")
-            .is_some_and(|site| site == "cross-site");
+        return head.header("sec-fetch-site") != Some("cross-site");
     };
     let Some(host) = head.header("host") else {
         return false;

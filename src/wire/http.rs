@@ -576,7 +576,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(answer(405, "Allow: GET\r\n", "no")).unwrap(),
             "HTTP/1.0 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: 2\r\nConnection: close\r\nCache-Control: no-store\r\nAllow: GET\r\n\r\nno"
+             Content-Length: 2\r\nConnection: close\r\nCache-Control: no-store\r\n\
+             Allow: GET\r\n\r\nno"
         );
     }
 }
