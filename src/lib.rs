@@ -1,4 +1,93 @@
-//! placeholder
+//! `failover` says whether a service is healthy, so that load balancers and people can act on it.
+//!
+//! It is a library and one small static program of the same name. This page is the library's
+//! manual; the program's is in the program, `failover help`.
+//!
+//! # A whole program
+//!
+//! ```no_run
+//! use failover::{Background, HealthCheckServer, Hysteresis, TcpCheck, count, fail, second};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mail = Hysteresis::new(TcpCheck::new("192.0.2.1", "smtp", second(10))?)
+//!         .initial_state(fail)
+//!         .ok_after(count(2))?
+//!         .fail_after(count(3))?;
+//!     let server = HealthCheckServer::bind("0.0.0.0:8080")?;
+//!     server.add_component("mail", Background::new(mail, second(5), fail)?)?;
+//!     server.serve_forever()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A balancer asks `GET /mail` and is answered `200 OK` or `503 FAIL`; `500 ERROR` means that the
+//! state is not known, or no longer.
+//!
+//! # A walk through it
+//!
+//! [`TcpCheck`] asks the world one question: does the mail server accept connections within ten
+//! seconds, resolving included? Its answer is an [`Outcome`]: a [`Health`], a [`Reason`] in fixed
+//! words, a detail and how long it took. A dead service is an outcome, never an `Err`; an `Err` is
+//! for values that cannot be, and says so where they are given. A closure that returns a `bool` is
+//! a [`Check`] too, and so is everything below, so that all of it composes.
+//!
+//! [`Hysteresis`] makes a [`State`] of the outcomes. It starts in `fail`, changes to ok after two
+//! good outcomes in a row, and back after three bad ones in a row. A [`Threshold`] may also be a
+//! length of time (`minute(1)`: consistently so for a minute) or `count(3).of(5)`. An outcome that
+//! says nothing about the target, because we could not ask ([`Health::Unknown`]), neither counts
+//! nor resets.
+//!
+//! [`Background`] runs the check every five seconds on a thread of its own, and callers are
+//! answered from memory. Without it the check runs when somebody asks, once for all who ask at the
+//! same time. A check that hangs makes its component unknown after a while, and harms nobody else.
+//!
+//! [`HealthCheckServer`] is an HTTP/1.0 server with a thread for each connection that it serves,
+//! made for being asked often and by hostile clients: every wait, queue and buffer has a limit.
+//!
+//! # One value, from the socket to the 503
+//!
+//! 1. The prober's thread wakes on its schedule and calls [`Check::check`] on the hysteresis, which
+//!    calls it on the TCP check. `connect(2)` says `ECONNREFUSED`: `Fail`, `tcp connect refused`.
+//! 2. It is the third in a row, so the [`Judge`] inside changes its state from ok to fail.
+//! 3. The prober publishes state, phase and outcome under one short lock. Since the state changed,
+//!    an [`Event`] goes to the dispatcher, which logs it and tells listeners, in order.
+//! 4. A balancer connects. The thread that accepts it reads `GET /mail HTTP/1.0`, finds the
+//!    component, copies its state, and writes `HTTP/1.0 503 FAIL` with one system call.
+//!
+//! # The rest
+//!
+//! - Manual reset: a [`Toggle`] of a check and a [`Oneshot`], which a POST fires, with credentials
+//!   from an [`HtpasswdFile`] if there are any.
+//! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
+//! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
+//!   pass in no time.
+//! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
+//!
+//! # The rooms
+//!
+//! The sources are in rooms, and a room uses only those above it in this list:
+//!
+//! | room | what for |
+//! |---|---|
+//! | `sys`, `error` | what std cannot ask of the system (the only unsafe code); the error of all |
+//! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
+//! | `health` | the vocabulary: health, state, phase, reason, outcome |
+//! | `log`, `event` | logging that never blocks; what happened |
+//! | `wire` | pure codecs: HTTP, base64, digests |
+//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
+//! | `decide` | what is made of outcomes |
+//! | `component` | named checks, the table of them, the dispatcher of events |
+//! | `server` | the HTTP server |
+//! | `config` | the table of keywords, and what is built from them |
+//! | `cli` | one file for each command |
+#![deny(unsafe_code)]
+
+// The README's program compiles, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::prober::Published;
@@ -22,6 +111,7 @@ pub use units::{Count, Quantity, Span, Threshold, Window, count, day, hour, minu
 
 mod auth;
 mod check;
+#[doc(hidden)]
 pub mod cli;
 mod clock;
 mod component;
@@ -33,6 +123,7 @@ mod health;
 mod log;
 mod net;
 mod server;
+#[allow(unsafe_code)]
 mod sys;
 mod units;
 mod wire;
