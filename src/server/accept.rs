@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ use crate::health::State;
 use crate::log::Level;
 use crate::sys::errno;
 use crate::sys::socket::{read_now, wait_for_any, write_now};
-use crate::wire::http::{HEAD_BYTES_MAX, Request, Seen, examine};
+use crate::wire::http::{CONTINUE, HEAD_BYTES_MAX, Request, Seen, examine};
 
 /// What is done with a connection once its answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ fn after_failed_accept(shared: &Shared, error: &io::Error) {
 
 impl Leader {
     fn serve(&mut self, shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-        let mut len = 0;
+        let (mut len, mut continued) = (0, false);
         // Where accepted sockets do not inherit the listener's timeout, it is set on each.
         if !cfg!(target_os = "linux") && stream.set_read_timeout(Some(TICK)).is_err() {
             return;
@@ -107,14 +108,18 @@ impl Leader {
             }
             let is_full = len == self.buffer.len();
             match examine(&self.buffer[..len], shared.settings.body_max) {
-                Seen::Partial { expects_continue } if expects_continue || is_full => break,
-                Seen::Partial { .. } => {}
+                Seen::Partial { expects_continue } => {
+                    go_on(&stream, expects_continue, &mut continued);
+                    if is_full {
+                        break;
+                    }
+                }
                 seen => return serve_seen(shared, stream, peer, seen),
             }
         }
         let phase = Phase::Reading {
             bytes: self.buffer[..len].to_vec(),
-            continued: false,
+            continued,
         };
         let deadline = Instant::now() + shared.settings.request_timeout;
         shared.inbox.push(Parked {
@@ -139,6 +144,14 @@ impl Leader {
             }
         }
         read_now(stream, &mut self.buffer)
+    }
+}
+
+/// Tells a client that waits for it, once, to send the body (RFC 9110 section 10.1.1).
+pub(super) fn go_on(stream: &TcpStream, expects_continue: bool, continued: &mut bool) {
+    if expects_continue && !mem::replace(continued, true) {
+        // A client that cannot take 25 bytes will be seen to be gone at the next read.
+        let _ = write_now(stream, CONTINUE);
     }
 }
 

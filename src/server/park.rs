@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::accept::{Then, serve_seen};
+use super::accept::{Then, go_on, serve_seen};
 use crate::clock::locked;
 use crate::log::Level;
 use crate::sys::errno;
 use crate::sys::socket::{Watch, read_now, wait_for_any, write_now};
-use crate::wire::http::{CONTINUE, HEAD_BYTES_MAX, Refusal, Seen, examine};
+use crate::wire::http::{HEAD_BYTES_MAX, Refusal, Seen, examine};
 
 /// Counts a connection as held for as long as it lives.
 pub(super) struct Held(Arc<Shared>);
@@ -358,10 +358,7 @@ fn read_more(
     }
     match examine(bytes, body_max) {
         Seen::Partial { expects_continue } => {
-            if expects_continue && !mem::replace(continued, true) {
-                // A client that cannot take 25 bytes will be seen to be gone at the next read.
-                let _ = write_now(stream, CONTINUE);
-            }
+            go_on(stream, expects_continue, continued);
             Fate::Stays
         }
         Seen::Whole(_) | Seen::Refused(_) => Fate::Gone,
