@@ -90,7 +90,7 @@ struct Readme;
 
 pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
-pub use check::prober::Published;
+pub use check::board::Published;
 pub use check::tcp::TcpCheck;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};

@@ -5,6 +5,7 @@
 //! outcomes elsewhere. A dead target is an outcome, never an error.
 #![forbid(unsafe_code)]
 
+pub(crate) mod board;
 pub(crate) mod prober;
 pub(crate) mod tcp;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::{Outcome, Standing};
-use prober::Board;
+use board::Board;
 
 /// Asks the world one question.
 ///

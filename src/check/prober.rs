@@ -1,22 +1,21 @@
 //! One check on one thread: the only place where checks run.
 //!
 //! A prober runs its check when its schedule says so, when somebody asks, or both; never two runs
-//! at a time. What it found is published on a [`Board`] that anybody may look at without waiting.
-//! A caller who wants the run that is on, or the next one, leaves an [`Asker`] and needs no thread
-//! of its own: the prober answers it when the run ends. A check that panics is an unknown outcome;
-//! a check that hangs makes its board stale and harms nobody else.
+//! at a time. What it found is published on a [`Board`], and the prober answers the callers who
+//! waited there for the run. A check that panics is an unknown outcome; a check that hangs makes
+//! its board stale and harms nobody else.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::check::Check;
-use crate::clock::{Bell, Clock, Moment, Waiter, locked};
+use crate::check::board::{Begin, Board};
+use crate::clock::{Clock, Moment, Waiter};
 use crate::error::Error;
-use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
+use crate::health::{Health, Outcome, Reason, State};
 use crate::sys::thread::{self, Stack};
 
 /// When a check runs.
@@ -46,354 +45,6 @@ pub(crate) struct Settings {
     pub(crate) clock: Arc<dyn Clock>,
     /// How much stack the check needs.
     pub(crate) stack: Stack,
-}
-
-/// What is known of a check at some moment.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// State, phase and how far it has got; the state is unknown while stale.
-    pub standing: Standing,
-    /// The last outcome.
-    pub outcome: Outcome,
-    /// Since when the state has been what it is.
-    pub since: Moment,
-    /// How many runs have ended, and how many of these failed or stayed unknown.
-    pub runs: u64,
-    /// Runs that ended in a failure.
-    pub failures: u64,
-    /// Runs after which nothing was known of the target.
-    pub unknowns: u64,
-    /// Starts that were skipped because the run before was still on.
-    pub skipped: u64,
-    /// How often the state has changed.
-    pub changes: u64,
-}
-
-/// What is told to who watches a board.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// The state changed.
-    Changed {
-        at: Moment,
-        from: State,
-        to: State,
-        published: Published,
-    },
-    /// The check panicked, and had not the last time; the message is what it said.
-    Panicked { at: Moment, message: String },
-}
-
-/// Told the news, in order, under the board's lock: it must not block.
-type Watcher = Box<dyn Fn(News) + Send + Sync>;
-
-/// What a caller who waited gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The state after the run.
-    State(State),
-    /// The caller's time was up before the run ended.
-    Late,
-}
-
-/// A caller who waits for a run to end, without a thread.
-pub(crate) struct Asker {
-    /// When it is answered even if the run has not ended.
-    pub(crate) deadline: Instant,
-    /// Called once.
-    pub(crate) answer: Box<dyn FnOnce(Answer) + Send>,
-}
-
-/// Callers kept for one check at most. A server's limit on connections is reached long before.
-const ASKERS_MAX: usize = 16_384;
-
-/// What a prober publishes, and where callers leave their wishes.
-pub struct Board {
-    known: Mutex<Known>,
-    turn: Mutex<Turn>,
-    bell: Bell,
-    clock: Arc<dyn Clock>,
-    stale_after: Option<Duration>,
-    initial_state: State,
-    on_request: bool,
-}
-
-struct Known {
-    published: Published,
-    /// The standing that comes back when the board is no longer stale.
-    held: Standing,
-    fresh_until: Option<Moment>,
-    stale: bool,
-    watcher: Option<Watcher>,
-}
-
-#[derive(Default)]
-struct Turn {
-    running: bool,
-    wanted: bool,
-    stopped: bool,
-    /// Wait for the run that is on.
-    for_this: Vec<Asker>,
-    /// Wait for the run that is next.
-    for_next: Vec<Asker>,
-}
-
-impl Board {
-    fn new(settings: &Settings, bell: Bell) -> Board {
-        let now = settings.clock.now();
-        let standing = Standing::plain(settings.initial_state);
-        let published = Published {
-            standing,
-            outcome: Outcome::new(Health::Unknown, Reason::NotYetKnown),
-            since: now,
-            runs: 0,
-            failures: 0,
-            unknowns: 0,
-            skipped: 0,
-            changes: 0,
-        };
-        let on_request = settings.schedule == Schedule::OnRequest;
-        let delay = match settings.schedule {
-            Schedule::Every { delay, .. } => delay,
-            Schedule::OnRequest => Duration::ZERO,
-        };
-        let fresh_until = settings.stale_after.map(|after| now + delay + after);
-        let known = Known {
-            published,
-            held: standing,
-            fresh_until,
-            stale: false,
-            watcher: None,
-        };
-        Board {
-            known: Mutex::new(known),
-            turn: Mutex::new(Turn::default()),
-            bell,
-            clock: settings.clock.clone(),
-            stale_after: settings.stale_after,
-            initial_state: settings.initial_state,
-            on_request,
-        }
-    }
-
-    /// Has every change told to `watcher`, which must not block: those from now on, and what the
-    /// changes so far have come to.
-    pub(crate) fn watch(&self, watcher: Watcher) {
-        let mut known = locked(&self.known);
-        let (from, published) = (self.initial_state, known.published.clone());
-        let to = published.standing.state;
-        if from != to {
-            watcher(News::Changed {
-                at: published.since,
-                from,
-                to,
-                published,
-            });
-        }
-        known.watcher = Some(watcher);
-    }
-
-    /// The state at this moment.
-    pub(crate) fn state(&self) -> State {
-        self.fresh().published.standing.state
-    }
-
-    /// All that is known at this moment.
-    pub(crate) fn published(&self) -> Published {
-        self.fresh().published.clone()
-    }
-
-    /// What a caller gets without waiting; `None` when it has to wait, for a run of its own or
-    /// because nothing is known yet and the first outcome is to decide.
-    pub(crate) fn glance(&self) -> Option<State> {
-        if self.on_request {
-            return None;
-        }
-        let known = self.fresh();
-        let first_decides = known.published.runs == 0 && known.held.state == State::Unknown;
-        (!first_decides || known.stale).then_some(known.published.standing.state)
-    }
-
-    /// Marks the board stale if it is, tells the watcher, and says when to look again.
-    pub(crate) fn look(&self) -> Option<Moment> {
-        let known = self.fresh();
-        if known.stale { None } else { known.fresh_until }
-    }
-
-    fn fresh(&self) -> std::sync::MutexGuard<'_, Known> {
-        let mut known = locked(&self.known);
-        if !known.stale && known.fresh_until.is_some() {
-            let now = self.clock.now();
-            if known.fresh_until.is_some_and(|until| now > until) {
-                known.go_stale(now);
-            }
-        }
-        known
-    }
-
-    /// Waits for the run that is on, or else for the next, which starts at once.
-    ///
-    /// # Errors
-    /// The asker itself, when too many wait already or the prober was stopped.
-    pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
-        let mut turn = locked(&self.turn);
-        if !turn.has_room() {
-            return Err(asker);
-        }
-        if turn.running {
-            turn.for_this.push(asker);
-            return Ok(());
-        }
-        turn.for_next.push(asker);
-        turn.wanted = true;
-        drop(turn);
-        self.bell.ring();
-        Ok(())
-    }
-
-    /// Waits for a run that starts after now, and has it start as soon as may be.
-    ///
-    /// # Errors
-    /// As [`Board::ask`].
-    pub(crate) fn ask_afresh(&self, asker: Asker) -> Result<(), Asker> {
-        let mut turn = locked(&self.turn);
-        if !turn.has_room() {
-            return Err(asker);
-        }
-        turn.for_next.push(asker);
-        turn.wanted = true;
-        drop(turn);
-        self.bell.ring();
-        Ok(())
-    }
-
-    /// Answers the callers whose deadline has come, and says how many still wait.
-    pub(crate) fn expire(&self, now: Instant) -> usize {
-        let (late, left) = {
-            let mut turn = locked(&self.turn);
-            let mut late = take_late(&mut turn.for_this, now);
-            late.append(&mut take_late(&mut turn.for_next, now));
-            (late, turn.for_this.len() + turn.for_next.len())
-        };
-        answer_all(late, Answer::Late);
-        left
-    }
-
-    /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
-    pub(crate) fn stop(&self) {
-        let askers = {
-            let mut turn = locked(&self.turn);
-            turn.stopped = true;
-            let mut askers = mem::take(&mut turn.for_this);
-            askers.append(&mut turn.for_next);
-            askers
-        };
-        self.bell.ring();
-        answer_all(askers, Answer::Late);
-    }
-
-    fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
-        let now = self.clock.now();
-        // What went stale while the run was on is told before what the run found.
-        let mut known = self.fresh();
-        let health = outcome.health.known();
-        let standing = match (judged, health) {
-            (Some(standing), _) => standing,
-            (None, Some(state)) => Standing::plain(state),
-            // A schedule keeps the state it had; who asked for this very run must know.
-            (None, None) if self.on_request => Standing::plain(State::Unknown),
-            (None, None) => known.held,
-        };
-        if health.is_some() {
-            known.stale = false;
-            known.fresh_until = self.stale_after.map(|after| now + after);
-        }
-        known.published.runs += 1;
-        known.published.failures += u64::from(health == Some(State::Fail));
-        known.published.unknowns += u64::from(health.is_none());
-        known.tell_of_panic(now, &outcome);
-        known.published.outcome = outcome;
-        known.held = standing;
-        known.show(now);
-    }
-
-    fn skip(&self, starts: u64) {
-        locked(&self.known).published.skipped += starts;
-    }
-}
-
-impl std::fmt::Debug for Board {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Board")
-            .field("published", &self.published())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Known {
-    fn go_stale(&mut self, now: Moment) {
-        self.stale = true;
-        let detail = match self.published.runs {
-            0 => String::from("no outcome since the start"),
-            _ => format!("the last was {}", self.published.outcome),
-        };
-        self.published.outcome = Outcome::new(Health::Unknown, Reason::Stale).with_detail(detail);
-        self.show(now);
-    }
-
-    fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
-        let first = self.published.outcome.reason != Reason::CheckPanicked;
-        if let (Reason::CheckPanicked, true, Some(watcher)) = (outcome.reason, first, &self.watcher)
-        {
-            watcher(News::Panicked {
-                at,
-                message: outcome.detail.clone(),
-            });
-        }
-    }
-
-    /// Publishes the held standing, or that it is stale, and tells of a change.
-    fn show(&mut self, now: Moment) {
-        let from = self.published.standing.state;
-        self.published.standing = self.held;
-        if self.stale {
-            self.published.standing.state = State::Unknown;
-            self.published.standing.phase = Phase::Unknown;
-        }
-        let to = self.published.standing.state;
-        if from == to {
-            return;
-        }
-        self.published.since = now;
-        self.published.changes += 1;
-        if let Some(watcher) = &self.watcher {
-            watcher(News::Changed {
-                at: now,
-                from,
-                to,
-                published: self.published.clone(),
-            });
-        }
-    }
-}
-
-impl Turn {
-    fn has_room(&self) -> bool {
-        !self.stopped && self.for_this.len() + self.for_next.len() < ASKERS_MAX
-    }
-}
-
-fn take_late(askers: &mut Vec<Asker>, now: Instant) -> Vec<Asker> {
-    let (late, left) = mem::take(askers)
-        .into_iter()
-        .partition(|asker| asker.deadline <= now);
-    *askers = left;
-    late
-}
-
-fn answer_all(askers: Vec<Asker>, answer: Answer) {
-    for asker in askers {
-        (asker.answer)(answer);
-    }
 }
 
 /// Keeps a check running on its thread until it is dropped.
@@ -451,33 +102,18 @@ impl Run {
         loop {
             self.waiter.wait(due);
             let is_due = due.is_some_and(|due| self.settings.clock.now() >= due);
-            let Some(begin) = self.begin(is_due) else {
-                return;
-            };
-            if begin == Begin::Nothing {
-                continue;
+            match self.board.begin(is_due) {
+                Begin::Now => {}
+                Begin::NotYet => continue,
+                Begin::Never => return,
             }
             let outcome = self.ask_once();
             self.board.publish(outcome, self.check.standing());
-            self.end();
+            self.board.end();
             if is_due {
                 due = self.next_due(due);
             }
         }
-    }
-
-    fn begin(&self, is_due: bool) -> Option<Begin> {
-        let mut turn = locked(&self.board.turn);
-        if turn.stopped {
-            return None;
-        }
-        if !is_due && !turn.wanted {
-            return Some(Begin::Nothing);
-        }
-        turn.wanted = false;
-        turn.running = true;
-        turn.for_this = mem::take(&mut turn.for_next);
-        Some(Begin::Run)
     }
 
     fn ask_once(&mut self) -> Outcome {
@@ -485,17 +121,6 @@ impl Run {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| self.check.check()))
             .unwrap_or_else(|payload| panicked(payload.as_ref()));
         outcome.with_took(self.settings.clock.now().since(started))
-    }
-
-    fn end(&self) {
-        let askers = {
-            let mut turn = locked(&self.board.turn);
-            turn.running = false;
-            mem::take(&mut turn.for_this)
-        };
-        if !askers.is_empty() {
-            answer_all(askers, Answer::State(self.board.state()));
-        }
     }
 
     /// The first start after now on the grid of starts; those that passed meanwhile are skipped.
@@ -513,12 +138,6 @@ impl Run {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Begin {
-    Nothing,
-    Run,
-}
-
 fn panicked(payload: &(dyn Any + Send)) -> Outcome {
     let message = payload
         .downcast_ref::<&str>()
@@ -526,4 +145,197 @@ fn panicked(payload: &(dyn Any + Send)) -> Outcome {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     Outcome::new(Health::Unknown, Reason::CheckPanicked).with_detail(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::board::{Answer, Asker, News};
+    use crate::clock::{ManualClock, locked};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Instant;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A check that says when it is asked, and waits to be told what it finds.
+    fn puppet() -> (Box<dyn Check>, Receiver<()>, Sender<Health>) {
+        let (asked, is_asked) = channel();
+        let (tell, told) = channel();
+        let told = Mutex::new(told);
+        let check = move || {
+            asked.send(()).expect("the test listens");
+            locked(&told).recv().unwrap_or(Health::Unknown)
+        };
+        (Box::new(check), is_asked, tell)
+    }
+
+    fn settings(schedule: Schedule, clock: &ManualClock) -> Settings {
+        Settings {
+            schedule,
+            initial_state: State::Unknown,
+            stale_after: Some(SECOND * 3),
+            clock: Arc::new(clock.clone()),
+            stack: Stack::Users,
+        }
+    }
+
+    fn every_second() -> Schedule {
+        Schedule::Every {
+            period: SECOND,
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn asker(answers: &Sender<Answer>) -> Asker {
+        let answers = answers.clone();
+        let answer = Box::new(move |answer| answers.send(answer).expect("the test listens"));
+        Asker {
+            deadline: Instant::now() + SECOND * 600,
+            answer,
+        }
+    }
+
+    #[test]
+    fn all_who_ask_at_the_same_time_share_one_run() {
+        let (check, is_asked, tell) = puppet();
+        let prober =
+            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let (answers, answered) = channel();
+        let ask = || prober.board().ask(asker(&answers)).is_ok();
+        assert!(ask());
+        is_asked.recv().unwrap();
+        assert!((0..100).all(|_| ask()));
+        tell.send(Health::Fail).unwrap();
+        for _ in 0..101 {
+            assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
+        }
+        assert_eq!(prober.board().published().runs, 1);
+    }
+
+    #[test]
+    fn who_asks_afresh_waits_for_a_run_that_starts_later() {
+        let (check, is_asked, tell) = puppet();
+        let prober =
+            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let (answers, answered) = channel();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        is_asked.recv().unwrap();
+        assert!(prober.board().ask_afresh(asker(&answers)).is_ok());
+        tell.send(Health::Fail).unwrap();
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
+    }
+
+    #[test]
+    fn who_has_waited_long_enough_is_answered_without_the_run() {
+        let (check, is_asked, _tell) = puppet();
+        let prober =
+            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let (answers, answered) = channel();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        is_asked.recv().unwrap();
+        assert_eq!(prober.board().expire(Instant::now()), 1);
+        assert_eq!(prober.board().expire(Instant::now() + SECOND * 600), 0);
+        assert_eq!(answered.recv().unwrap(), Answer::Late);
+    }
+
+    #[test]
+    fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
+        let (check, is_asked, _tell) = puppet();
+        let prober =
+            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let (answers, answered) = channel();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        is_asked.recv().unwrap();
+        prober.board().stop();
+        assert_eq!(answered.recv().unwrap(), Answer::Late);
+        assert!(prober.board().ask(asker(&answers)).is_err());
+    }
+
+    #[test]
+    fn a_run_that_hangs_makes_the_board_stale_once_and_its_end_makes_it_known_again() {
+        let clock = ManualClock::new();
+        let (check, is_asked, tell) = puppet();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        let (told, news) = channel();
+        prober.board().watch(Box::new(move |item| {
+            told.send(item).expect("the test listens")
+        }));
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        assert!(matches!(
+            news.recv(),
+            Ok(News::Changed { to: State::Ok, .. })
+        ));
+        clock.advance(SECOND);
+        is_asked.recv().unwrap();
+        clock.advance(SECOND * 2);
+        assert_eq!(
+            prober.board().state(),
+            State::Ok,
+            "three seconds are not longer than three"
+        );
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(prober.board().state(), State::Unknown);
+        assert_eq!(prober.board().published().outcome.reason, Reason::Stale);
+        assert!(matches!(
+            news.recv(),
+            Ok(News::Changed {
+                to: State::Unknown,
+                ..
+            })
+        ));
+        tell.send(Health::Ok).unwrap();
+        assert!(matches!(
+            news.recv(),
+            Ok(News::Changed { to: State::Ok, .. })
+        ));
+        assert!(news.try_recv().is_err());
+        assert_eq!(prober.board().published().changes, 3);
+    }
+
+    #[test]
+    fn starts_that_a_long_run_missed_are_skipped_and_counted() {
+        let clock = ManualClock::new();
+        let (check, is_asked, tell) = puppet();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        is_asked.recv().unwrap();
+        // The starts at 1 s and 2 s are missed, the one at 3 s is not.
+        clock.advance(Duration::from_millis(2_500));
+        tell.send(Health::Ok).unwrap();
+        while prober.board().published().runs == 0 {
+            std::thread::yield_now();
+        }
+        clock.advance_and_settle(Duration::ZERO);
+        clock.advance(Duration::from_millis(499));
+        assert!(is_asked.try_recv().is_err());
+        clock.advance(Duration::from_millis(1));
+        is_asked.recv().unwrap();
+        assert_eq!(prober.board().published().skipped, 2);
+        tell.send(Health::Ok).unwrap();
+    }
+
+    #[test]
+    fn a_panic_is_unknown_and_told_once() {
+        let clock = ManualClock::new();
+        let check = Box::new(|| -> bool { panic!("no such thing") });
+        let prober = Prober::start(check, settings(Schedule::OnRequest, &clock)).unwrap();
+        let (told, news) = channel();
+        prober.board().watch(Box::new(move |item| {
+            told.send(item).expect("the test listens")
+        }));
+        let (answers, answered) = channel();
+        for _ in 0..3 {
+            assert!(prober.board().ask(asker(&answers)).is_ok());
+            assert_eq!(answered.recv().unwrap(), Answer::State(State::Unknown));
+        }
+        let told: Vec<News> = news.try_iter().collect();
+        assert!(
+            matches!(&told[..], [News::Panicked { message, .. }] if message == "no such thing"),
+            "{told:?}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Component;
-use crate::check::prober::News;
+use crate::check::board::News;
 use crate::clock::{Bell, Clock, Moment, Waiter, locked};
 use crate::error::Error;
 use crate::event::{Event, What};

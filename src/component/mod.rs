@@ -17,7 +17,8 @@ pub(crate) use dispatch::{Dispatcher, Listener};
 pub use post::{OnPost, Post, Reply};
 
 use crate::check::Check;
-use crate::check::prober::{Board, Prober, Schedule, Settings};
+use crate::check::board::Board;
+use crate::check::prober::{Prober, Schedule, Settings};
 use crate::clock::{Clock, locked};
 use crate::error::Error;
 use crate::health::State;

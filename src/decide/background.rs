@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::check::prober::{Board, Prober, Published, Schedule, Settings};
+use crate::check::board::{Board, Published};
+use crate::check::prober::{Prober, Schedule, Settings};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Standing, State};

@@ -18,7 +18,7 @@ use super::answers::{self, Asked};
 use super::park::{Held, Parked, Phase};
 use super::route::{Route, refusal_answer, route};
 use super::{Shared, TICK};
-use crate::check::prober::{Answer, Asker};
+use crate::check::board::{Answer, Asker};
 use crate::component::Component;
 use crate::health::State;
 use crate::log::Level;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::Shared;
 use super::accept::{Then, asker, finish};
 use super::park::Held;
-use crate::check::prober::Answer;
+use crate::check::board::Answer;
 use crate::clock::locked;
 use crate::component::{Component, Post, Reply};
 use crate::log::Level;

@@ -1,0 +1,399 @@
+//! A board: what a prober publishes of its check, and where callers leave their wishes.
+//!
+//! Anybody may look at a board without waiting. A caller who wants the run that is on, or the next
+//! one, leaves an [`Asker`] and needs no thread of its own. Two locks, never held together with
+//! anything that waits: one for what is known, one for whose turn it is.
+#![forbid(unsafe_code)]
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::check::prober::{Schedule, Settings};
+use crate::clock::{Bell, Clock, Moment, locked};
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
+
+/// What is known of a check at some moment.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// State, phase and how far it has got; the state is unknown while stale.
+    pub standing: Standing,
+    /// The last outcome.
+    pub outcome: Outcome,
+    /// Since when the state has been what it is.
+    pub since: Moment,
+    /// How many runs have ended, and how many of these failed or stayed unknown.
+    pub runs: u64,
+    /// Runs that ended in a failure.
+    pub failures: u64,
+    /// Runs after which nothing was known of the target.
+    pub unknowns: u64,
+    /// Starts that were skipped because the run before was still on.
+    pub skipped: u64,
+    /// How often the state has changed.
+    pub changes: u64,
+}
+
+/// What is told to who watches a board.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// The state changed.
+    Changed {
+        at: Moment,
+        from: State,
+        to: State,
+        published: Published,
+    },
+    /// The check panicked, and had not the last time; the message is what it said.
+    Panicked { at: Moment, message: String },
+}
+
+/// Told the news, in order, under the board's lock: it must not block.
+type Watcher = Box<dyn Fn(News) + Send + Sync>;
+
+/// What a caller who waited gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The state after the run.
+    State(State),
+    /// The caller's time was up before the run ended.
+    Late,
+}
+
+/// A caller who waits for a run to end, without a thread.
+pub(crate) struct Asker {
+    /// When it is answered even if the run has not ended.
+    pub(crate) deadline: Instant,
+    /// Called once.
+    pub(crate) answer: Box<dyn FnOnce(Answer) + Send>,
+}
+
+/// Callers kept for one check at most. A server's limit on connections is reached long before.
+const ASKERS_MAX: usize = 16_384;
+
+/// What is known of one check, and who waits for it.
+pub struct Board {
+    known: Mutex<Known>,
+    turn: Mutex<Turn>,
+    bell: Bell,
+    clock: Arc<dyn Clock>,
+    stale_after: Option<Duration>,
+    initial_state: State,
+    on_request: bool,
+}
+
+struct Known {
+    published: Published,
+    /// The standing that comes back when the board is no longer stale.
+    held: Standing,
+    fresh_until: Option<Moment>,
+    stale: bool,
+    watcher: Option<Watcher>,
+}
+
+#[derive(Default)]
+struct Turn {
+    running: bool,
+    wanted: bool,
+    stopped: bool,
+    /// Wait for the run that is on.
+    for_this: Vec<Asker>,
+    /// Wait for the run that is next.
+    for_next: Vec<Asker>,
+}
+
+impl Board {
+    pub(super) fn new(settings: &Settings, bell: Bell) -> Board {
+        let now = settings.clock.now();
+        let standing = Standing::plain(settings.initial_state);
+        let published = Published {
+            standing,
+            outcome: Outcome::new(Health::Unknown, Reason::NotYetKnown),
+            since: now,
+            runs: 0,
+            failures: 0,
+            unknowns: 0,
+            skipped: 0,
+            changes: 0,
+        };
+        let on_request = settings.schedule == Schedule::OnRequest;
+        let delay = match settings.schedule {
+            Schedule::Every { delay, .. } => delay,
+            Schedule::OnRequest => Duration::ZERO,
+        };
+        let fresh_until = settings.stale_after.map(|after| now + delay + after);
+        let known = Known {
+            published,
+            held: standing,
+            fresh_until,
+            stale: false,
+            watcher: None,
+        };
+        Board {
+            known: Mutex::new(known),
+            turn: Mutex::new(Turn::default()),
+            bell,
+            clock: settings.clock.clone(),
+            stale_after: settings.stale_after,
+            initial_state: settings.initial_state,
+            on_request,
+        }
+    }
+
+    /// Has every change told to `watcher`, which must not block: those from now on, and what the
+    /// changes so far have come to.
+    pub(crate) fn watch(&self, watcher: Watcher) {
+        let mut known = locked(&self.known);
+        let (from, published) = (self.initial_state, known.published.clone());
+        let to = published.standing.state;
+        if from != to {
+            watcher(News::Changed {
+                at: published.since,
+                from,
+                to,
+                published,
+            });
+        }
+        known.watcher = Some(watcher);
+    }
+
+    /// The state at this moment.
+    pub(crate) fn state(&self) -> State {
+        self.fresh().published.standing.state
+    }
+
+    /// All that is known at this moment.
+    pub(crate) fn published(&self) -> Published {
+        self.fresh().published.clone()
+    }
+
+    /// What a caller gets without waiting; `None` when it has to wait, for a run of its own or
+    /// because nothing is known yet and the first outcome is to decide.
+    pub(crate) fn glance(&self) -> Option<State> {
+        if self.on_request {
+            return None;
+        }
+        let known = self.fresh();
+        let first_decides = known.published.runs == 0 && known.held.state == State::Unknown;
+        (!first_decides || known.stale).then_some(known.published.standing.state)
+    }
+
+    /// Marks the board stale if it is, tells the watcher, and says when to look again.
+    pub(crate) fn look(&self) -> Option<Moment> {
+        let known = self.fresh();
+        if known.stale { None } else { known.fresh_until }
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Known> {
+        let mut known = locked(&self.known);
+        if !known.stale && known.fresh_until.is_some() {
+            let now = self.clock.now();
+            if known.fresh_until.is_some_and(|until| now > until) {
+                known.go_stale(now);
+            }
+        }
+        known
+    }
+
+    /// Waits for the run that is on, or else for the next, which starts at once.
+    ///
+    /// # Errors
+    /// The asker itself, when too many wait already or the prober was stopped.
+    pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
+        let mut turn = locked(&self.turn);
+        if !turn.has_room() {
+            return Err(asker);
+        }
+        if turn.running {
+            turn.for_this.push(asker);
+            return Ok(());
+        }
+        turn.for_next.push(asker);
+        turn.wanted = true;
+        drop(turn);
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Waits for a run that starts after now, and has it start as soon as may be.
+    ///
+    /// # Errors
+    /// As [`Board::ask`].
+    pub(crate) fn ask_afresh(&self, asker: Asker) -> Result<(), Asker> {
+        let mut turn = locked(&self.turn);
+        if !turn.has_room() {
+            return Err(asker);
+        }
+        turn.for_next.push(asker);
+        turn.wanted = true;
+        drop(turn);
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Answers the callers whose deadline has come, and says how many still wait.
+    pub(crate) fn expire(&self, now: Instant) -> usize {
+        let (late, left) = {
+            let mut turn = locked(&self.turn);
+            let mut late = take_late(&mut turn.for_this, now);
+            late.append(&mut take_late(&mut turn.for_next, now));
+            (late, turn.for_this.len() + turn.for_next.len())
+        };
+        answer_all(late, Answer::Late);
+        left
+    }
+
+    /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
+    pub(crate) fn stop(&self) {
+        let askers = {
+            let mut turn = locked(&self.turn);
+            turn.stopped = true;
+            let mut askers = mem::take(&mut turn.for_this);
+            askers.append(&mut turn.for_next);
+            askers
+        };
+        self.bell.ring();
+        answer_all(askers, Answer::Late);
+    }
+
+    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
+        let now = self.clock.now();
+        // What went stale while the run was on is told before what the run found.
+        let mut known = self.fresh();
+        let health = outcome.health.known();
+        let standing = match (judged, health) {
+            (Some(standing), _) => standing,
+            (None, Some(state)) => Standing::plain(state),
+            // A schedule keeps the state it had; who asked for this very run must know.
+            (None, None) if self.on_request => Standing::plain(State::Unknown),
+            (None, None) => known.held,
+        };
+        if health.is_some() {
+            known.stale = false;
+            known.fresh_until = self.stale_after.map(|after| now + after);
+        }
+        known.published.runs += 1;
+        known.published.failures += u64::from(health == Some(State::Fail));
+        known.published.unknowns += u64::from(health.is_none());
+        known.tell_of_panic(now, &outcome);
+        known.published.outcome = outcome;
+        known.held = standing;
+        known.show(now);
+    }
+
+    pub(super) fn skip(&self, starts: u64) {
+        locked(&self.known).published.skipped += starts;
+    }
+
+    /// Whether the prober is to run now, because its schedule says so or somebody asked.
+    pub(super) fn begin(&self, is_due: bool) -> Begin {
+        let mut turn = locked(&self.turn);
+        if turn.stopped {
+            return Begin::Never;
+        }
+        if !is_due && !turn.wanted {
+            return Begin::NotYet;
+        }
+        turn.wanted = false;
+        turn.running = true;
+        turn.for_this = mem::take(&mut turn.for_next);
+        Begin::Now
+    }
+
+    /// Answers who waited for the run, which has been published.
+    pub(super) fn end(&self) {
+        let askers = {
+            let mut turn = locked(&self.turn);
+            turn.running = false;
+            mem::take(&mut turn.for_this)
+        };
+        if !askers.is_empty() {
+            answer_all(askers, Answer::State(self.state()));
+        }
+    }
+}
+
+/// Whether a prober runs its check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    Now,
+    /// Nothing is due and nobody asked.
+    NotYet,
+    /// It was stopped.
+    Never,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board")
+            .field("published", &self.published())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    fn go_stale(&mut self, now: Moment) {
+        self.stale = true;
+        let detail = match self.published.runs {
+            0 => String::from("no outcome since the start"),
+            _ => format!("the last was {}", self.published.outcome),
+        };
+        self.published.outcome = Outcome::new(Health::Unknown, Reason::Stale).with_detail(detail);
+        self.show(now);
+    }
+
+    fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
+        let first = self.published.outcome.reason != Reason::CheckPanicked;
+        if let (Reason::CheckPanicked, true, Some(watcher)) = (outcome.reason, first, &self.watcher)
+        {
+            watcher(News::Panicked {
+                at,
+                message: outcome.detail.clone(),
+            });
+        }
+    }
+
+    /// Publishes the held standing, or that it is stale, and tells of a change.
+    fn show(&mut self, now: Moment) {
+        let from = self.published.standing.state;
+        self.published.standing = self.held;
+        if self.stale {
+            self.published.standing.state = State::Unknown;
+            self.published.standing.phase = Phase::Unknown;
+        }
+        let to = self.published.standing.state;
+        if from == to {
+            return;
+        }
+        self.published.since = now;
+        self.published.changes += 1;
+        if let Some(watcher) = &self.watcher {
+            watcher(News::Changed {
+                at: now,
+                from,
+                to,
+                published: self.published.clone(),
+            });
+        }
+    }
+}
+
+impl Turn {
+    fn has_room(&self) -> bool {
+        !self.stopped && self.for_this.len() + self.for_next.len() < ASKERS_MAX
+    }
+}
+
+fn take_late(askers: &mut Vec<Asker>, now: Instant) -> Vec<Asker> {
+    let (late, left) = mem::take(askers)
+        .into_iter()
+        .partition(|asker| asker.deadline <= now);
+    *askers = left;
+    late
+}
+
+fn answer_all(askers: Vec<Asker>, answer: Answer) {
+    for asker in askers {
+        (asker.answer)(answer);
+    }
+}
