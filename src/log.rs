@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::locked;
 use crate::sys::thread::{self, Stack};
@@ -153,6 +153,42 @@ fn cut(text: &str, at_most: usize) -> &str {
         .rev()
         .find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
+}
+
+/// What is logged of troubles that come in floods: one line, then silence for a while, then how
+/// many more there were.
+#[derive(Default)]
+pub(crate) struct Complaints(Mutex<Complained>);
+
+#[derive(Default)]
+struct Complained {
+    last: Option<Instant>,
+    silent: usize,
+}
+
+/// The silence after a complaint.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
+
+impl Complaints {
+    /// Logs it, or counts it.
+    pub(crate) fn line(&self, log: &Log, level: Level, text: fmt::Arguments<'_>) {
+        let mut complained = locked(&self.0);
+        if complained
+            .last
+            .is_some_and(|last| last.elapsed() < COMPLAINT_EVERY)
+        {
+            complained.silent += 1;
+            return;
+        }
+        match complained.silent {
+            0 => log.line(level, text),
+            more => log.line(level, format_args!("{text} (and {more} more like it)")),
+        }
+        *complained = Complained {
+            last: Some(Instant::now()),
+            silent: 0,
+        };
+    }
 }
 
 /// 2026-01-01: a router's clock that is before this has not been set since it was switched on.

@@ -21,6 +21,7 @@ mod answers;
 mod park;
 mod posts;
 mod route;
+mod settings;
 
 use std::fmt;
 use std::io;
@@ -28,22 +29,21 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::check::Check;
-use crate::clock::{Clock, SystemClock, locked};
+use crate::clock::locked;
 use crate::component::{Components, Listener, OnPost};
 use crate::error::Error;
 use crate::event::Event;
-use crate::log::{Level, Log};
-use crate::sys::limits;
+use crate::log::{Complaints, Log};
 use crate::sys::signals::Signals;
 use crate::sys::socket::lengthen_queue;
 use crate::sys::thread::{self, Stack};
-use crate::units::Span;
 use park::Inbox;
 use posts::Posts;
+pub use settings::Builder;
+use settings::Settings;
 
 /// Answers load balancers: each component under its own path.
 ///
@@ -94,17 +94,6 @@ struct Shared {
     ended: Condvar,
 }
 
-#[derive(Clone, Debug)]
-struct Settings {
-    held_max: usize,
-    request_timeout: Duration,
-    answer_within: Duration,
-    body_max: usize,
-    leaders: usize,
-    default_component: Option<String>,
-    server_names: Vec<String>,
-}
-
 /// The longest queue of connections not yet accepted that is asked for; the system's own limit
 /// (`somaxconn`, 4096 on Linux) cuts it.
 const QUEUE_LEN: u16 = 4_096;
@@ -125,19 +114,43 @@ impl HealthCheckServer {
 
     /// The same with limits of one's own.
     pub fn builder() -> Builder {
-        Builder {
-            settings: Settings {
-                held_max: default_held_max(),
-                request_timeout: Duration::from_secs(10),
-                answer_within: Duration::from_secs(60),
-                body_max: 16 * 1024,
-                leaders: default_leaders(),
-                default_component: None,
-                server_names: Vec::new(),
-            },
-            log: Log::to_stderr(),
-            clock: Arc::new(SystemClock),
-        }
+        Builder::new()
+    }
+
+    fn listen(
+        builder: Builder,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<HealthCheckServer, Error> {
+        let failed = |error: io::Error| {
+            Error::system(format!("listening on {address:?} failed: {error}"), error)
+        };
+        let listener = TcpListener::bind(&address).map_err(failed)?;
+        lengthen_queue(&listener, QUEUE_LEN).map_err(failed)?;
+        let tick = listener.try_clone().map_err(failed)?;
+        // The receive timeout of any socket is set in the same way, whatever kind it is.
+        TcpStream::from(OwnedFd::from(tick))
+            .set_read_timeout(Some(TICK))
+            .map_err(failed)?;
+        let shared = Shared {
+            address: listener.local_addr().map_err(failed)?,
+            listener,
+            settings: builder.settings,
+            components: Components::new(builder.clock),
+            inbox: Inbox::new().map_err(failed)?,
+            posts: Posts::default(),
+            log: builder.log,
+            accepting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            complaints: Complaints::default(),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::new(0),
+            ended: Condvar::new(),
+        };
+        Ok(HealthCheckServer {
+            shared: Arc::new(shared),
+            listeners: Mutex::default(),
+        })
     }
 
     /// Mounts a check under a name: `mail` is asked for as `/mail`. A check that is a
@@ -261,147 +274,6 @@ impl fmt::Debug for HealthCheckServer {
     }
 }
 
-/// Two leaders keep answering while one of them has a read to wait for; more than four were
-/// measured to be slower.
-fn default_leaders() -> usize {
-    available_parallelism().map_or(2, usize::from).clamp(2, 4)
-}
-
-/// Three quarters of the descriptors that the process may have; the rest is for checks, files and
-/// the program around this server.
-fn default_held_max() -> usize {
-    limits::descriptors() / 4 * 3
-}
-
-/// A server's limits, and the start of one.
-#[derive(Clone)]
-pub struct Builder {
-    settings: Settings,
-    log: Log,
-    clock: Arc<dyn Clock>,
-}
-
-impl Builder {
-    /// How many connections may be unfinished, kept waiting for a run, or waiting for a POST to be
-    /// acted on, all together. Over it the unfinished one that has waited longest is closed; a
-    /// request that has come in full never is. Default: three quarters of the descriptor limit.
-    pub fn max_connections(mut self, connections: usize) -> Builder {
-        self.settings.held_max = connections.max(1);
-        self
-    }
-
-    /// How long a client may take to send its request and to take the answer. Default: 10 s.
-    ///
-    /// # Errors
-    /// No time at all, or more than ten years.
-    pub fn request_timeout<T>(mut self, timeout: T) -> Result<Builder, Error>
-    where
-        T: TryInto<Span>,
-        Error: From<T::Error>,
-    {
-        let timeout: Span = timeout.try_into()?;
-        self.settings.request_timeout = timeout.duration();
-        Ok(self)
-    }
-
-    /// How long a caller waits for a check that runs on request; then it is answered `500 ERROR`.
-    /// Default: 60 s.
-    ///
-    /// # Errors
-    /// No time at all, or more than ten years.
-    pub fn answer_within<T>(mut self, limit: T) -> Result<Builder, Error>
-    where
-        T: TryInto<Span>,
-        Error: From<T::Error>,
-    {
-        let limit: Span = limit.try_into()?;
-        self.settings.answer_within = limit.duration();
-        Ok(self)
-    }
-
-    /// The longest body of a POST that is taken, in bytes. Default: 16 KiB.
-    pub fn max_body(mut self, bytes: usize) -> Builder {
-        self.settings.body_max = bytes;
-        self
-    }
-
-    /// The component that `/` answers for. Default: the only one there is; with several, `/`
-    /// answers `200 alive`.
-    pub fn default_component(mut self, name: impl Into<String>) -> Builder {
-        self.settings.default_component = Some(name.into());
-        self
-    }
-
-    /// A host name under which people's browsers reach this server. A browser's POST is accepted
-    /// only from a page of this very server, and only under an address, `localhost` or such a
-    /// name, since any other name may be an attacker's that points here. Default: none.
-    pub fn server_name(mut self, name: impl Into<String>) -> Builder {
-        self.settings.server_names.push(name.into());
-        self
-    }
-
-    /// Where the server says what happens to it. Default: standard error.
-    pub fn log(mut self, log: Log) -> Builder {
-        self.log = log;
-        self
-    }
-
-    /// Whose time decides when a check is too old. Default: the system's. Sockets always follow
-    /// the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
-        self.clock = clock;
-        self
-    }
-
-    /// Listens.
-    ///
-    /// # Errors
-    /// Not an address, or one that cannot be listened on.
-    pub fn bind(
-        self,
-        address: impl ToSocketAddrs + fmt::Debug,
-    ) -> Result<HealthCheckServer, Error> {
-        let failed = |error: io::Error| {
-            Error::system(format!("listening on {address:?} failed: {error}"), error)
-        };
-        let listener = TcpListener::bind(&address).map_err(failed)?;
-        lengthen_queue(&listener, QUEUE_LEN).map_err(failed)?;
-        let tick = listener.try_clone().map_err(failed)?;
-        // The receive timeout of any socket is set in the same way, whatever kind it is.
-        TcpStream::from(OwnedFd::from(tick))
-            .set_read_timeout(Some(TICK))
-            .map_err(failed)?;
-        let shared = Shared {
-            address: listener.local_addr().map_err(failed)?,
-            listener,
-            settings: self.settings,
-            components: Components::new(self.clock),
-            inbox: Inbox::new().map_err(failed)?,
-            posts: Posts::default(),
-            log: self.log,
-            accepting: AtomicUsize::new(0),
-            held: AtomicUsize::new(0),
-            kept: AtomicUsize::new(0),
-            complaints: Complaints::default(),
-            stopping: AtomicBool::new(false),
-            threads: Mutex::new(0),
-            ended: Condvar::new(),
-        };
-        Ok(HealthCheckServer {
-            shared: Arc::new(shared),
-            listeners: Mutex::default(),
-        })
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Stops a server from any thread.
 #[derive(Clone)]
 pub struct ServerHandle(Arc<Shared>);
@@ -478,40 +350,5 @@ impl Shared {
     fn thread_ended(&self) {
         *locked(&self.threads) -= 1;
         self.ended.notify_all();
-    }
-}
-
-/// What is logged of troubles that come in floods: one line, then silence for a while, then how
-/// many more there were.
-#[derive(Default)]
-struct Complaints(Mutex<Complained>);
-
-#[derive(Default)]
-struct Complained {
-    last: Option<Instant>,
-    silent: usize,
-}
-
-/// The silence after a complaint.
-const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
-
-impl Complaints {
-    fn line(&self, log: &Log, level: Level, text: fmt::Arguments<'_>) {
-        let mut complained = locked(&self.0);
-        if complained
-            .last
-            .is_some_and(|last| last.elapsed() < COMPLAINT_EVERY)
-        {
-            complained.silent += 1;
-            return;
-        }
-        match complained.silent {
-            0 => log.line(level, text),
-            more => log.line(level, format_args!("{text} (and {more} more like it)")),
-        }
-        *complained = Complained {
-            last: Some(Instant::now()),
-            silent: 0,
-        };
     }
 }

@@ -1,0 +1,163 @@
+//! A server's limits, their defaults and the reasons for these.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use super::HealthCheckServer;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::log::Log;
+use crate::sys::limits;
+use crate::units::Span;
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) held_max: usize,
+    pub(super) request_timeout: Duration,
+    pub(super) answer_within: Duration,
+    pub(super) body_max: usize,
+    pub(super) leaders: usize,
+    pub(super) default_component: Option<String>,
+    pub(super) server_names: Vec<String>,
+}
+
+/// Longer than any checker waits for its answer; short enough that the slow do not pile up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longer than any sane check takes, so that it ends only the wait for one that hangs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What people post to a health checker is a few words.
+const BODY_MAX: usize = 16 * 1024;
+
+/// Two leaders keep answering while one of them has a read to wait for; more than four were
+/// measured to be slower.
+fn default_leaders() -> usize {
+    available_parallelism().map_or(2, usize::from).clamp(2, 4)
+}
+
+/// Three quarters of the descriptors that the process may have; the rest is for checks, files and
+/// the program around this server.
+fn default_held_max() -> usize {
+    limits::descriptors() / 4 * 3
+}
+
+/// A server's limits, and the start of one.
+#[derive(Clone)]
+pub struct Builder {
+    pub(super) settings: Settings,
+    pub(super) log: Log,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder {
+            settings: Settings {
+                held_max: default_held_max(),
+                request_timeout: REQUEST_TIMEOUT,
+                answer_within: ANSWER_WITHIN,
+                body_max: BODY_MAX,
+                leaders: default_leaders(),
+                default_component: None,
+                server_names: Vec::new(),
+            },
+            log: Log::to_stderr(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// How many connections may be unfinished, kept waiting for a run, or waiting for a POST to be
+    /// acted on, all together. Over it the unfinished one that has waited longest is closed; a
+    /// request that has come in full never is. Default: three quarters of the descriptor limit.
+    pub fn max_connections(mut self, connections: usize) -> Builder {
+        self.settings.held_max = connections.max(1);
+        self
+    }
+
+    /// How long a client may take to send its request and to take the answer. Default: 10 s.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn request_timeout<T>(mut self, timeout: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let timeout: Span = timeout.try_into()?;
+        self.settings.request_timeout = timeout.duration();
+        Ok(self)
+    }
+
+    /// How long a caller waits for a check that runs on request; then it is answered `500 ERROR`.
+    /// Default: 60 s.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn answer_within<T>(mut self, limit: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let limit: Span = limit.try_into()?;
+        self.settings.answer_within = limit.duration();
+        Ok(self)
+    }
+
+    /// The longest body of a POST that is taken, in bytes. Default: 16 KiB.
+    pub fn max_body(mut self, bytes: usize) -> Builder {
+        self.settings.body_max = bytes;
+        self
+    }
+
+    /// The component that `/` answers for. Default: the only one there is; with several, `/`
+    /// answers `200 alive`.
+    pub fn default_component(mut self, name: impl Into<String>) -> Builder {
+        self.settings.default_component = Some(name.into());
+        self
+    }
+
+    /// A host name under which people's browsers reach this server. A browser's POST is accepted
+    /// only from a page of this very server, and only under an address, `localhost` or such a
+    /// name, since any other name may be an attacker's that points here. Default: none.
+    pub fn server_name(mut self, name: impl Into<String>) -> Builder {
+        self.settings.server_names.push(name.into());
+        self
+    }
+
+    /// Where the server says what happens to it. Default: standard error.
+    pub fn log(mut self, log: Log) -> Builder {
+        self.log = log;
+        self
+    }
+
+    /// Whose time decides when a check is too old. Default: the system's. Sockets always follow
+    /// the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// Not an address, or one that cannot be listened on.
+    pub fn bind(
+        self,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<HealthCheckServer, Error> {
+        HealthCheckServer::listen(self, address)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
