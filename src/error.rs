@@ -21,8 +21,8 @@ pub enum ErrorKind {
     System,
 }
 
-/// An error with its kind, a message in the form `outer: inner`, and its cause.
-#[derive(Debug)]
+/// An error with its kind, a message in the form `outer: inner`, and its cause. `Debug` prints the
+/// message and the cause in one line, so that a `main` that returns it reads well.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -64,6 +64,15 @@ impl From<Infallible> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.source
+            .as_ref()
+            .map_or(Ok(()), |source| write!(f, ": {source}"))
     }
 }
 

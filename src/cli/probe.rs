@@ -43,7 +43,7 @@ pub(super) fn run(words: &[String]) -> Exit {
     let mut check = match words::settings(&settings).and_then(|settings| build::probe(&settings)) {
         Ok(check) => check,
         Err(error) => {
-            complain(&format!("failover: probe: {error}\n{USAGE}"));
+            complain(&format!("failover: probe: {error:?}\n{USAGE}"));
             return wrong;
         }
     };

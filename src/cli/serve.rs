@@ -18,7 +18,7 @@ pub(super) fn run(words: &[String]) -> Exit {
         Err(error) => {
             let exit = exit_of(&error);
             let usage = if exit == Exit::Usage { USAGE } else { "" };
-            complain(&format!("failover: serve: {error}\n{usage}"));
+            complain(&format!("failover: serve: {error:?}\n{usage}"));
             exit
         }
     }

@@ -275,16 +275,16 @@ impl Hysteresis {
 
     /// The state as of now.
     pub fn state(&self) -> State {
-        self.now().state
+        self.progress().state
     }
 
     /// The phase as of now.
     pub fn phase(&self) -> Phase {
-        self.now().phase
+        self.progress().phase
     }
 
     /// Where it stands as of now: state, phase, and how far it has got.
-    pub fn now(&self) -> Standing {
+    pub fn progress(&self) -> Standing {
         let now = self.clock.now();
         let mut judge = self.judge.clone();
         judge.look(now);
@@ -323,7 +323,7 @@ impl Check for Hysteresis {
     }
 
     fn standing(&self) -> Option<Standing> {
-        Some(self.now())
+        Some(self.progress())
     }
 
     fn limit_silence(&mut self, stale_after: Duration) {

@@ -121,8 +121,11 @@ impl HealthCheckServer {
         builder: Builder,
         address: impl ToSocketAddrs + fmt::Debug,
     ) -> Result<HealthCheckServer, Error> {
-        let failed = |error: io::Error| {
-            Error::system(format!("listening on {address:?} failed: {error}"), error)
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput => Error::invalid(format!(
+                "{address:?} is not an address to listen on; expected ADDRESS:PORT"
+            )),
+            _ => Error::system(format!("listening on {address:?} failed"), error),
         };
         let listener = TcpListener::bind(&address).map_err(failed)?;
         lengthen_queue(&listener, QUEUE_LEN).map_err(failed)?;
