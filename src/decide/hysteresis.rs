@@ -345,3 +345,133 @@ impl fmt::Debug for Hysteresis {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use Health::{Fail, Ok, Unknown, Warn};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn threshold(text: &str) -> Threshold {
+        Threshold::try_from(text).unwrap()
+    }
+
+    /// The states after each of these outcomes, a second apart, for a judge that starts ok.
+    fn states(fail_after: &str, seen: &[Health]) -> Vec<State> {
+        let mut now = Moment::default();
+        let mut judge = Judge::new(State::Ok, threshold("1"), threshold(fail_after), now);
+        let mut states = Vec::new();
+        for health in seen {
+            judge.step(now, *health);
+            states.push(judge.standing(now).state);
+            now = now + SECOND;
+        }
+        states
+    }
+
+    fn fails_at(fail_after: &str, seen: &[Health]) -> Option<usize> {
+        states(fail_after, seen)
+            .iter()
+            .position(|state| *state == State::Fail)
+    }
+
+    #[test]
+    fn fails_at_the_last_of_a_count_in_a_row() {
+        assert_eq!(fails_at("1", &[Fail]), Some(0));
+        assert_eq!(fails_at("3", &[Fail, Fail, Fail]), Some(2));
+        assert_eq!(fails_at("3", &[Fail, Fail, Ok, Fail, Fail, Fail]), Some(5));
+        assert_eq!(fails_at("3", &[Fail, Fail, Warn, Fail, Fail]), None);
+    }
+
+    #[test]
+    fn fails_when_a_duration_has_passed_since_the_first_of_two_or_more() {
+        assert_eq!(fails_at("2s", &[Fail, Fail, Fail]), Some(2));
+        assert_eq!(
+            fails_at("1ms", &[Fail, Fail]),
+            Some(1),
+            "one outcome has no duration"
+        );
+        assert_eq!(fails_at("2s", &[Fail, Fail, Ok, Fail, Fail, Fail]), Some(5));
+    }
+
+    #[test]
+    fn fails_at_m_of_the_last_n() {
+        assert_eq!(fails_at("2 of 3", &[Fail, Ok, Fail]), Some(2));
+        assert_eq!(fails_at("2 of 3", &[Fail, Ok, Ok, Fail, Ok, Ok]), None);
+        assert_eq!(fails_at("1 of 1", &[Ok, Fail]), Some(1));
+    }
+
+    #[test]
+    fn unknown_neither_counts_nor_resets() {
+        assert_eq!(
+            fails_at("3", &[Fail, Unknown, Fail, Unknown, Fail]),
+            Some(4)
+        );
+        assert_eq!(fails_at("2 of 3", &[Fail, Unknown, Unknown, Fail]), Some(3));
+        assert_eq!(fails_at("1", &[Unknown, Unknown]), None);
+    }
+
+    #[test]
+    fn an_unknown_start_is_decided_by_the_first_known_outcome() {
+        for (seen, state) in [
+            (Ok, State::Ok),
+            (Fail, State::Fail),
+            (Unknown, State::Unknown),
+        ] {
+            let now = Moment::default();
+            let mut judge = Judge::new(State::Unknown, threshold("5"), threshold("5"), now);
+            judge.step(now, seen);
+            assert_eq!(judge.standing(now).state, state);
+        }
+    }
+
+    #[test]
+    fn silence_makes_unknown_and_forgets_the_count_but_not_the_state() {
+        let mut now = Moment::default();
+        let mut judge = Judge::new(State::Ok, threshold("1"), threshold("2"), now);
+        judge.set_stale_after(Some(SECOND));
+        judge.step(now, Fail);
+        now = now + SECOND;
+        judge.look(now);
+        assert_eq!(
+            judge.standing(now).phase,
+            Phase::Suspicious,
+            "not longer than a second yet"
+        );
+        now = now + Duration::from_nanos(1);
+        judge.look(now);
+        assert_eq!(judge.standing(now).state, State::Unknown);
+        judge.step(now, Fail);
+        assert_eq!(
+            judge.standing(now).state,
+            State::Ok,
+            "the count began again"
+        );
+        judge.step(now, Fail);
+        assert_eq!(judge.standing(now).state, State::Fail);
+    }
+
+    #[test]
+    fn says_how_far_it_has_got() {
+        let clock = ManualClock::new();
+        let mut steady = Hysteresis::new(|| false)
+            .clock(Arc::new(clock.clone()))
+            .fail_after(SECOND * 10)
+            .unwrap();
+        steady.check();
+        clock.advance(SECOND * 4);
+        steady.check();
+        let progress = steady.progress();
+        assert_eq!(
+            (progress.state, progress.phase),
+            (State::Ok, Phase::Suspicious)
+        );
+        assert_eq!(
+            (progress.disagreeing, progress.disagreeing_for),
+            (2, SECOND * 4)
+        );
+        assert_eq!(progress.needed, Some(threshold("10s")));
+    }
+}
