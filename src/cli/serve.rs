@@ -31,8 +31,8 @@ fn serve(words: &[String]) -> Result<(), Error> {
     // With fewer it works too, for fewer clients at a time.
     let _ = limits::raise_descriptors();
     let settings = words::settings(words)?;
-    let server = build::server(&settings)?;
     let log = Log::to_stderr();
+    let server = build::server(&settings, &log)?;
     log.line(
         Level::Notice,
         format_args!("listening on {}", server.local_addr()),

@@ -15,6 +15,7 @@ use crate::decide::oneshot::Oneshot;
 use crate::decide::toggle::Toggle;
 use crate::error::Error;
 use crate::health::State;
+use crate::log::Log;
 use crate::net::dial::Family;
 use crate::server::HealthCheckServer;
 use crate::units::{Span, Threshold};
@@ -117,12 +118,12 @@ fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
     }
 }
 
-/// The server that the words of a `failover serve` describe, with its components.
+/// The server that the words of a `failover serve` describe, with its components; it logs to `log`.
 ///
 /// # Errors
 /// What cannot be read, stands twice, is missing or has no place; an address that cannot be
 /// listened on; no thread for a check.
-pub(crate) fn server(settings: &[Setting]) -> Result<HealthCheckServer, Error> {
+pub(crate) fn server(settings: &[Setting], log: &Log) -> Result<HealthCheckServer, Error> {
     let is_begin = |setting: &Setting| setting.keyword.name == "component";
     let begin = settings.iter().position(is_begin).unwrap_or(settings.len());
     let (of_server, of_components) = settings.split_at(begin);
@@ -142,7 +143,7 @@ pub(crate) fn server(settings: &[Setting]) -> Result<HealthCheckServer, Error> {
             )));
         }
     }
-    let mut builder = HealthCheckServer::builder();
+    let mut builder = HealthCheckServer::builder().log(log.clone());
     if let Some(default) = default {
         builder = builder.default_component(default);
     }
@@ -363,7 +364,7 @@ mod tests {
             ),
         ] {
             let error = read(text)
-                .and_then(|settings| server(&settings))
+                .and_then(|settings| server(&settings, &Log::none()))
                 .unwrap_err();
             assert_eq!(error.to_string(), message, "{text}");
         }

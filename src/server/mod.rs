@@ -45,7 +45,7 @@ use posts::Posts;
 pub use settings::Builder;
 use settings::Settings;
 
-/// Answers load balancers: each component under its own path.
+/// Answers load balancers: each component under its own path. It stops when it is dropped.
 ///
 /// ```
 /// use std::io::{Read, Write};
