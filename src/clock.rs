@@ -46,6 +46,10 @@ pub trait Waiter: Send {
 
     /// A handle that other threads ring.
     fn bell(&self) -> Bell;
+
+    /// Says that a thread is about to come and wait here, so that
+    /// [`ManualClock::advance_and_settle`] waits for it, too.
+    fn announce(&mut self) {}
 }
 
 /// Why a wait ended.
@@ -185,7 +189,7 @@ enum At {
     Away,
     /// Waiting, until then if there is a time.
     Waiting(Option<Moment>),
-    /// Woken by an advance, and not back yet.
+    /// Woken by an advance, or announced, and not back yet.
     Woken,
 }
 
@@ -204,14 +208,15 @@ impl ManualClock {
     }
 
     /// Lets time pass from one due waiter to the next, and returns when every waiter that the
-    /// advance woke has gone back to waiting, or is gone. What wakes at one moment has done its
+    /// advance woke, or that was announced, has gone back to waiting, or is gone. What wakes at one moment has done its
     /// work before the next moment comes, as it would with real time and a fast machine.
     ///
     /// # Panics
     /// When a woken waiter has not come back after 60 seconds of real time: a test that hangs
     /// should say where.
     pub fn advance_and_settle(&self, by: Duration) {
-        let mut time = locked(&self.0.time);
+        // Who was announced belongs to this moment, before any time passes.
+        let mut time = self.settled(locked(&self.0.time));
         let target = Moment(time.now) + by;
         loop {
             let next = time.next_due().filter(|due| *due <= target);
@@ -335,6 +340,12 @@ impl Waiter for ManualWaiter {
                 .changed
                 .wait(time)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn announce(&mut self) {
+        if let Some(place) = locked(&self.clock.time).place(self.id) {
+            place.at = At::Woken;
         }
     }
 

@@ -65,6 +65,15 @@ pub enum State {
 }
 
 impl State {
+    /// What it is from the other side; unknown stays unknown.
+    pub fn opposite(self) -> State {
+        match self {
+            State::Ok => State::Fail,
+            State::Fail => State::Ok,
+            State::Unknown => State::Unknown,
+        }
+    }
+
     /// The word for logs and metrics, in lower case.
     pub fn word(self) -> &'static str {
         match self {
@@ -160,6 +169,8 @@ pub struct Standing {
     pub disagreeing_for: Duration,
     /// What it takes for the state to change; `None` where one outcome decides, or a human.
     pub needed: Option<Threshold>,
+    /// Whether the last outcome told something; what only holds its state has heard nothing new.
+    pub heard: bool,
 }
 
 impl Standing {
@@ -171,6 +182,16 @@ impl Standing {
             disagreeing: 0,
             disagreeing_for: Duration::ZERO,
             needed: None,
+            heard: state != State::Unknown,
+        }
+    }
+
+    /// The same for a state of which nothing is known yet, or no longer: nothing counts.
+    pub(crate) fn unknown(state: State) -> Standing {
+        Standing {
+            phase: Phase::Unknown,
+            heard: false,
+            ..Standing::plain(state)
         }
     }
 }

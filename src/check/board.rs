@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
-use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
+use crate::health::{Health, Outcome, Reason, Standing, State};
 
 /// What is known of a check at some moment.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ struct Turn {
 impl Board {
     pub(super) fn new(settings: &Settings, bell: Bell) -> Board {
         let now = settings.clock.now();
-        let standing = Standing::plain(settings.initial_state);
+        let standing = Standing::unknown(settings.initial_state);
         let published = Published {
             standing,
             outcome: Outcome::new(Health::Unknown, Reason::NotYetKnown),
@@ -256,6 +256,11 @@ impl Board {
         answer_all(askers, Answer::Late);
     }
 
+    /// Whether nobody wants to know any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        locked(&self.turn).stopped
+    }
+
     pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
@@ -268,7 +273,7 @@ impl Board {
             (None, None) if self.on_request => Standing::plain(State::Unknown),
             (None, None) => known.held,
         };
-        if health.is_some() {
+        if judged.map_or(health.is_some(), |standing| standing.heard) {
             known.stale = false;
             known.fresh_until = self.stale_after.map(|after| now + after);
         }
@@ -358,8 +363,7 @@ impl Known {
         let from = self.published.standing.state;
         self.published.standing = self.held;
         if self.stale {
-            self.published.standing.state = State::Unknown;
-            self.published.standing.phase = Phase::Unknown;
+            self.published.standing = Standing::unknown(State::Unknown);
         }
         let to = self.published.standing.state;
         if from == to {

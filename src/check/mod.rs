@@ -12,7 +12,7 @@ pub(crate) mod tcp;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::health::{Outcome, Standing};
+use crate::health::{Outcome, Standing, State};
 use board::Board;
 
 /// Asks the world one question.
@@ -33,8 +33,8 @@ pub trait Check: Send {
     /// check measures how long it took; [`Outcome::took`] may be left at zero.
     fn check(&mut self) -> Outcome;
 
-    /// Forgets what was seen and starts over.
-    fn reset(&mut self) {}
+    /// Forgets what was seen and starts over in that state, as far as the check has one.
+    fn reset(&mut self, _to: State) {}
 
     /// The longest that one run can take, if that is bounded.
     fn budget(&self) -> Option<Duration> {
@@ -73,8 +73,8 @@ impl Check for Box<dyn Check> {
         (**self).check()
     }
 
-    fn reset(&mut self) {
-        (**self).reset();
+    fn reset(&mut self, to: State) {
+        (**self).reset(to);
     }
 
     fn budget(&self) -> Option<Duration> {

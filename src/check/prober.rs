@@ -60,7 +60,8 @@ impl Prober {
         if let Some(stale_after) = settings.stale_after {
             check.limit_silence(stale_after);
         }
-        let waiter = settings.clock.waiter();
+        let mut waiter = settings.clock.waiter();
+        waiter.announce();
         let board = Arc::new(Board::new(&settings, waiter.bell()));
         let stack = settings.stack;
         let run = Run {
@@ -108,6 +109,9 @@ impl Run {
                 Begin::Never => return,
             }
             let outcome = self.ask_once();
+            if self.board.is_stopped() {
+                return;
+            }
             self.board.publish(outcome, self.check.standing());
             self.board.end();
             if is_due {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Component;
@@ -105,7 +106,11 @@ impl Dispatcher {
             for event in &events {
                 log.line(Level::Notice, format_args!("{event}"));
                 for listener in listeners {
-                    listener(event);
+                    // Others are to be told, and later events, too.
+                    let told = panic::catch_unwind(AssertUnwindSafe(|| listener(event)));
+                    if told.is_err() {
+                        log.line(Level::Error, format_args!("who is told of events panicked"));
+                    }
                 }
             }
             if dropped > 0 {

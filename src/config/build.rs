@@ -172,6 +172,7 @@ struct Planned {
     check: Box<dyn Check>,
     reset: Option<Oneshot>,
     schedule: Schedule,
+    start: State,
     stale_after: Option<Span>,
 }
 
@@ -240,6 +241,7 @@ fn planned_of(name: String, settings: &Settings<'_>) -> Result<Planned, Error> {
         check,
         reset,
         schedule,
+        start,
         stale_after,
     })
 }
@@ -268,7 +270,9 @@ impl Planned {
         match self.schedule {
             Schedule::OnRequest => add(server, &self.name, self.check, self.reset),
             Schedule::Every(every) => {
-                let mut background = Background::builder(self.check, every)?.own_stack();
+                let mut background = Background::builder(self.check, every)?
+                    .initial_state(self.start)
+                    .own_stack();
                 if let Some(limit) = self.stale_after {
                     background = background.stale_after(limit)?;
                 }

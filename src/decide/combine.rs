@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::error::Error;
-use crate::health::{Health, Outcome, Reason};
+use crate::health::{Health, Outcome, Reason, State};
 
 /// What `k` of these being well comes to. Met with dissent, or with a warning, it is a warning: a
 /// failing minority is not to go unseen.
@@ -59,9 +59,9 @@ impl Check for Quorum {
         Outcome::new(health, reason).with_detail(tally(self.k, &outcomes))
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, to: State) {
         for check in &mut self.checks {
-            check.reset();
+            check.reset(to);
         }
     }
 
@@ -97,8 +97,8 @@ macro_rules! quorum_check {
                 self.0.check()
             }
 
-            fn reset(&mut self) {
-                self.0.reset();
+            fn reset(&mut self, to: State) {
+                self.0.reset(to);
             }
 
             fn budget(&self) -> Option<Duration> {
@@ -204,8 +204,8 @@ impl Check for Not {
         }
     }
 
-    fn reset(&mut self) {
-        self.0.reset();
+    fn reset(&mut self, to: State) {
+        self.0.reset(to.opposite());
     }
 
     fn budget(&self) -> Option<Duration> {

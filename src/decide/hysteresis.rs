@@ -5,6 +5,7 @@
 //! forgot to); unknown outcomes neither count nor reset; what is too old is worth nothing.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,27 +33,30 @@ use crate::units::{Rule, Span, Threshold};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Judge {
-    initial: State,
     ok_after: Threshold,
     fail_after: Threshold,
     stale_after: Option<Duration>,
     /// The state that was decided last; it stays while stale.
     held: State,
     stale: bool,
+    /// Whether anything has been known since the start.
+    has_known: bool,
+    /// Whether the last outcome was known.
+    heard: bool,
     /// The last known outcome, or the start.
     last_known: Moment,
     against: Against,
 }
 
 /// What has been seen against the held state.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Against {
     /// In a row, for a count or a duration.
     run: u32,
-    /// The first of the run, or of what the window holds.
-    first: Moment,
     /// The last outcomes, newest lowest; a set bit disagreed. Never more than `N` bits.
     window: u64,
+    /// When: of a run the first, of a window each that it holds.
+    times: VecDeque<Moment>,
 }
 
 impl Judge {
@@ -61,12 +65,13 @@ impl Judge {
     /// known outcome decides at once.
     pub fn new(initial: State, ok_after: Threshold, fail_after: Threshold, now: Moment) -> Judge {
         Judge {
-            initial,
             ok_after,
             fail_after,
             stale_after: None,
             held: initial,
             stale: false,
+            has_known: false,
+            heard: false,
             last_known: now,
             against: Against::default(),
         }
@@ -81,7 +86,9 @@ impl Judge {
     /// Takes note of an outcome that ended at `now`.
     pub fn step(&mut self, now: Moment, seen: Health) {
         self.look(now);
+        self.heard = seen.known().is_some();
         let Some(seen) = seen.known() else { return };
+        self.has_known = true;
         self.last_known = now;
         self.stale = false;
         if self.held == State::Unknown {
@@ -101,10 +108,12 @@ impl Judge {
         }
     }
 
-    /// Forgets everything and is as at the start.
-    pub fn reset(&mut self, now: Moment) {
-        self.held = self.initial;
+    /// Forgets everything and starts over in that state.
+    pub fn reset(&mut self, to: State, now: Moment) {
+        self.held = to;
         self.stale = false;
+        self.has_known = false;
+        self.heard = false;
         self.last_known = now;
         self.against = Against::default();
     }
@@ -117,20 +126,18 @@ impl Judge {
             self.held
         };
         let disagreeing = self.against.run.max(self.against.window.count_ones());
-        let disagreeing_for = match disagreeing {
-            0 => Duration::ZERO,
-            _ => now.since(self.against.first),
-        };
-        let needed = match self.held {
-            State::Unknown => None,
-            _ => Some(self.threshold()),
-        };
+        let first = self.against.times.front();
         Standing {
             state,
-            phase: Phase::of(state, disagreeing),
+            phase: if self.has_known {
+                Phase::of(state, disagreeing)
+            } else {
+                Phase::Unknown
+            },
             disagreeing,
-            disagreeing_for,
-            needed,
+            disagreeing_for: first.map_or(Duration::ZERO, |first| now.since(*first)),
+            needed: (self.held != State::Unknown).then(|| self.threshold()),
+            heard: self.heard,
         }
     }
 
@@ -144,34 +151,49 @@ impl Judge {
     }
 
     fn is_enough(&mut self, now: Moment, disagrees: bool) -> bool {
+        let rule = self.threshold().0;
         let against = &mut self.against;
-        let had_none = against.run == 0 && against.window == 0;
-        if disagrees && had_none {
-            against.first = now;
-        }
-        match if self.held == State::Ok {
-            self.fail_after.0
-        } else {
-            self.ok_after.0
-        } {
+        match rule {
             Rule::Window { needed, of } => {
-                let kept = u64::MAX >> (u64::BITS - of);
-                against.window = (against.window << 1 | u64::from(disagrees)) & kept;
+                against.slide(now, disagrees, of);
                 against.window.count_ones() >= needed
             }
             _ if !disagrees => {
-                against.run = 0;
+                *against = Against::default();
                 false
             }
             Rule::Count(n) => {
-                against.run = against.run.saturating_add(1);
+                against.lengthen(now);
                 against.run >= n
             }
             // One outcome is a point in time; a duration has two ends.
             Rule::Duration(duration) => {
-                against.run = against.run.saturating_add(1);
-                against.run >= 2 && now.since(against.first) >= duration
+                against.lengthen(now);
+                let first = against.times.front();
+                against.run >= 2 && first.is_some_and(|first| now.since(*first) >= duration)
             }
+        }
+    }
+}
+
+impl Against {
+    /// One more in a row.
+    fn lengthen(&mut self, now: Moment) {
+        self.run = self.run.saturating_add(1);
+        if self.times.is_empty() {
+            self.times.push_back(now);
+        }
+    }
+
+    /// One more in a window of so many, out of which the oldest goes.
+    fn slide(&mut self, now: Moment, disagrees: bool, of: u32) {
+        if self.window >> (of - 1) & 1 == 1 {
+            self.times.pop_front();
+        }
+        let kept = u64::MAX >> (u64::BITS - of);
+        self.window = (self.window << 1 | u64::from(disagrees)) & kept;
+        if disagrees {
+            self.times.push_back(now);
         }
     }
 }
@@ -212,8 +234,7 @@ impl Hysteresis {
     /// The state before anything was seen. Default: ok. With [`State::Unknown`] the first known
     /// outcome decides at once.
     pub fn initial_state(mut self, state: State) -> Hysteresis {
-        self.judge.initial = state;
-        self.judge.reset(self.clock.now());
+        self.judge.reset(state, self.clock.now());
         self
     }
 
@@ -262,7 +283,7 @@ impl Hysteresis {
 
     /// Whose time decides. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Hysteresis {
-        self.judge.reset(clock.now());
+        self.judge.reset(self.judge.held, clock.now());
         self.clock = clock;
         self
     }
@@ -313,9 +334,9 @@ impl Check for Hysteresis {
         }
     }
 
-    fn reset(&mut self) {
-        self.task.reset();
-        self.judge.reset(self.clock.now());
+    fn reset(&mut self, to: State) {
+        self.task.reset(to);
+        self.judge.reset(to, self.clock.now());
     }
 
     fn budget(&self) -> Option<Duration> {

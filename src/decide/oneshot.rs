@@ -79,7 +79,7 @@ impl Check for Oneshot {
         Outcome::from(health)
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, _to: State) {
         self.0.armed.store(false, Ordering::SeqCst);
     }
 

@@ -27,7 +27,6 @@ use crate::health::{Health, Outcome, Reason, Standing, State};
 pub struct Toggle {
     to_fail: Box<dyn Check>,
     to_ok: Box<dyn Check>,
-    initial: State,
     state: State,
     /// The check that is on says of itself that it knows nothing any more; the latch holds.
     blind: bool,
@@ -42,7 +41,6 @@ impl Toggle {
         Toggle {
             to_fail: Box::new(to_fail),
             to_ok: Box::new(to_ok),
-            initial: State::Ok,
             state: State::Ok,
             blind: false,
             cause: String::new(),
@@ -53,7 +51,6 @@ impl Toggle {
     /// The state to start in. Default: ok. With [`State::Unknown`] the first known outcome of
     /// `to_fail` decides.
     pub fn initial_state(mut self, state: State) -> Toggle {
-        self.initial = state;
         self.state = state;
         self
     }
@@ -88,15 +85,15 @@ impl Toggle {
         let Some(known) = seen.health.known() else {
             return;
         };
-        if known == self.state {
-            return;
-        }
-        self.state = known;
-        if known == State::Fail {
-            self.cause = seen.to_string();
-            self.to_ok.reset();
-        } else {
-            self.to_fail.reset();
+        let was = std::mem::replace(&mut self.state, known);
+        match (was, known) {
+            (State::Ok | State::Unknown, State::Fail) => {
+                self.cause = seen.to_string();
+                self.to_ok.reset(State::Fail);
+            }
+            (State::Fail, State::Ok) => self.to_fail.reset(State::Ok),
+            // The check that found the first state goes on from there.
+            _ => {}
         }
     }
 }
@@ -122,10 +119,12 @@ impl Check for Toggle {
         }
     }
 
-    fn reset(&mut self) {
-        self.to_fail.reset();
-        self.to_ok.reset();
-        self.state = self.initial;
+    fn reset(&mut self, to: State) {
+        // Each is asked from the other side of its own change.
+        self.to_ok.reset(State::Fail);
+        self.to_fail
+            .reset(if to == State::Fail { State::Ok } else { to });
+        self.state = to;
         self.blind = false;
     }
 

@@ -85,6 +85,8 @@ impl Phase {
 /// Where other threads leave connections for the sweeper, and wake it.
 pub(super) struct Inbox {
     parked: Mutex<Vec<Parked>>,
+    /// The sweeper has ended; what is left here would stay for ever, and keep all of the server.
+    is_closed: AtomicBool,
     /// A byte was written and not read yet.
     is_rung: AtomicBool,
     /// The system has no descriptor left for a new connection.
@@ -100,6 +102,7 @@ impl Inbox {
         ear.set_nonblocking(true)?;
         Ok(Inbox {
             parked: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             is_rung: AtomicBool::new(false),
             needs_room: AtomicBool::new(false),
             bell,
@@ -108,7 +111,13 @@ impl Inbox {
     }
 
     pub(super) fn push(&self, parked: Parked) {
-        locked(&self.parked).push(parked);
+        let mut queue = locked(&self.parked);
+        // Read under the lock under which it is set.
+        if self.is_closed.load(Ordering::SeqCst) {
+            return;
+        }
+        queue.push(parked);
+        drop(queue);
         self.wake();
     }
 
@@ -123,6 +132,15 @@ impl Inbox {
     pub(super) fn ask_for_room(&self) {
         self.needs_room.store(true, Ordering::SeqCst);
         self.wake();
+    }
+
+    /// Takes nothing any more, and closes what is here.
+    fn close(&self) {
+        let mut queue = locked(&self.parked);
+        self.is_closed.store(true, Ordering::SeqCst);
+        let left = mem::take(&mut *queue);
+        drop(queue);
+        drop(left);
     }
 
     fn take(&self) -> Vec<Parked> {
@@ -175,8 +193,10 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
             sweeper
                 .parked
                 .retain(|parked| !matches!(parked.phase, Phase::Reading { .. }));
-            let is_idle = sweeper.parked.is_empty() && shared.kept.load(Ordering::SeqCst) == 0;
+            // Parked, kept with a run, or with the worker for POSTs.
+            let is_idle = shared.held.load(Ordering::SeqCst) == 0;
             if is_idle || started >= ends_at {
+                shared.inbox.close();
                 return;
             }
         }

@@ -2,11 +2,12 @@
 //!
 //! In Debian it comes with the package `apache2-utils`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use failover::{Access, ErrorKind, HtpasswdFile};
+
+use crate::support::{Folder, need, skip};
 
 /// What htpasswd calls the kinds that are taken.
 const TAKEN: [&[&str]; 5] = [
@@ -16,36 +17,6 @@ const TAKEN: [&[&str]; 5] = [
     &["-m"],
     &["-s"],
 ];
-
-/// A directory of its own for one test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Folder {
-        let name = format!("failover-htpasswd-{}-{test}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Whether the program is here; says so if not.
-fn present() -> bool {
-    let found = Command::new("htpasswd")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if found.is_err() {
-        println!("skipped: no htpasswd (apache2-utils) on this machine");
-    }
-    found.is_ok()
-}
 
 /// Adds or changes a user, creating the file if there is none.
 fn htpasswd(path: &Path, flags: &[&str], user: &str, password: &str) {
@@ -127,12 +98,12 @@ fn passwords() -> Vec<String> {
 
 #[test]
 fn every_kind_that_is_taken_agrees_on_every_password() {
-    if !present() {
+    if need("htpasswd").is_none() {
         return;
     }
     let folder = Folder::new("kinds");
     for (number, flags) in TAKEN.iter().enumerate() {
-        let path = folder.0.join(format!("users-{number}"));
+        let path = folder.file(format!("users-{number}"));
         let passwords = passwords();
         // The dear ones only here and there: a debug build would take its time.
         let step = match **flags {
@@ -164,11 +135,11 @@ fn every_kind_that_is_taken_agrees_on_every_password() {
 
 #[test]
 fn kinds_and_names_mix_in_one_file() {
-    if !present() {
+    if need("htpasswd").is_none() {
         return;
     }
     let folder = Folder::new("mixed");
-    let path = folder.0.join("users");
+    let path = folder.file("users");
     let long = "n".repeat(150);
     let names = [
         "bob",
@@ -197,11 +168,11 @@ fn kinds_and_names_mix_in_one_file() {
 /// difference to the others.
 #[test]
 fn long_passwords_are_cut_where_the_program_cuts_them() {
-    if !present() {
+    if need("htpasswd").is_none() {
         return;
     }
     let folder = Folder::new("long");
-    let path = folder.0.join("users");
+    let path = folder.file("users");
     let long = "0123456789abcdef".repeat(5);
     htpasswd(&path, &["-B", "-C", "4"], "bcrypt", &long);
     htpasswd(&path, &["-m"], "md5", &long);
@@ -221,7 +192,7 @@ fn long_passwords_are_cut_where_the_program_cuts_them() {
 
 #[test]
 fn crypt_sha_crypt_and_plain_text_are_refused_by_name() {
-    if !present() {
+    if need("htpasswd").is_none() {
         return;
     }
     let folder = Folder::new("refused");
@@ -234,10 +205,10 @@ fn crypt_sha_crypt_and_plain_text_are_refused_by_name() {
             ("-5", "SHA-512 crypt hashes"),
         ]);
     } else {
-        println!("skipped: this htpasswd has no SHA-crypt");
+        skip("SHA-crypt", "this htpasswd has none");
     }
     for (flag, kind) in kinds {
-        let path = folder.0.join(format!("users{flag}"));
+        let path = folder.file(format!("users{flag}"));
         htpasswd(&path, &["-s"], "alice", "secret");
         htpasswd(&path, &[flag], "bob", "secret");
         let error = HtpasswdFile::open(&path).unwrap_err();
@@ -252,11 +223,11 @@ fn crypt_sha_crypt_and_plain_text_are_refused_by_name() {
 
 #[test]
 fn what_the_program_changes_is_in_force_at_once() {
-    if !present() {
+    if need("htpasswd").is_none() {
         return;
     }
     let folder = Folder::new("changes");
-    let path = folder.0.join("users");
+    let path = folder.file("users");
     htpasswd(&path, &["-B", "-C", "4"], "bob", "first");
     let file = HtpasswdFile::open(&path).unwrap();
     assert_eq!(verify(&file, "bob", "first"), granted("bob"));

@@ -1,0 +1,489 @@
+//! The program from its command line: what it says, where, and with which exit code.
+
+mod support;
+
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
+
+use support::{
+    BlackHole, Daemon, ask, body, dead_port, ended, eventually, exact, get, peer, program,
+};
+
+/// Runs it to its end: exit code, standard output, standard error.
+#[track_caller]
+fn run(words: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        status.code().expect("an exit code"),
+        text(stdout),
+        text(stderr),
+    )
+}
+
+/// The keywords that the manual lists.
+fn keywords() -> Vec<String> {
+    let (_, manual, _) = run(&["help"]);
+    let (_, list) = manual
+        .split_once("keywords:\n\n")
+        .expect("a list of keywords");
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap().to_string())
+        .collect()
+}
+
+fn serve(words: &[&str]) -> Daemon {
+    Daemon::start(program(
+        &[&["serve", "listen", "127.0.0.1:0"], words].concat(),
+    ))
+}
+
+#[test]
+fn help_is_the_whole_manual_on_standard_output() {
+    let (code, manual, errors) = run(&["help"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    for command in ["probe", "serve", "help", "version"] {
+        assert!(manual.contains(&format!("\n  {command} ")), "{command}");
+        let (code, page, errors) = run(&["help", command]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{command}");
+        assert!(page.starts_with(&format!("failover {command}")), "{page}");
+    }
+    for option in ["--help", "-h"] {
+        assert_eq!(run(&[option]), run(&["help"]));
+    }
+}
+
+#[test]
+fn every_keyword_has_a_page_with_an_example_and_its_lines_fit_a_terminal() {
+    let keywords = keywords();
+    for needed in [
+        "listen",
+        "component",
+        "tcp",
+        "timeout",
+        "fail-after",
+        "manual-reset",
+    ] {
+        assert!(keywords.iter().any(|keyword| keyword == needed), "{needed}");
+    }
+    for keyword in keywords {
+        let (code, page, errors) = run(&["help", &keyword]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{keyword}");
+        assert!(page.starts_with(&keyword), "{page}");
+        assert!(page.contains("\n  example: "), "{page}");
+        let widest = page.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{page}");
+    }
+    let (code, page, _) = run(&["help", "reasons"]);
+    assert_eq!(code, 0);
+    assert!(page.contains("\n  tcp connect refused\n"), "{page}");
+}
+
+#[test]
+fn what_is_not_in_the_manual_is_a_usage_error() {
+    for (words, message) in [
+        (
+            &["help", "banana"][..],
+            "failover: help: nothing about \"banana\"; \
+             expected a command, a keyword or 'reasons'\n",
+        ),
+        (
+            &["help", "tcp", "udp"],
+            "failover: help: unexpected \"udp\"; expected one topic\n",
+        ),
+        (
+            &["version", "2"],
+            "failover: version: unexpected \"2\"; expected nothing more\n",
+        ),
+    ] {
+        assert_eq!(run(words), (64, String::new(), message.to_string()));
+    }
+    for words in [&["banana"][..], &["--banana"], &[""]] {
+        let (code, out, errors) = run(words);
+        assert_eq!((code, out.as_str()), (64, ""));
+        let message = format!("failover: unknown command {:?}\nusage: failover ", words[0]);
+        assert!(errors.starts_with(&message), "{errors}");
+    }
+    let (code, out, errors) = run(&[]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(errors.starts_with("usage: failover COMMAND"), "{errors}");
+}
+
+#[test]
+fn the_version_is_one_line() {
+    let line = concat!("failover ", env!("CARGO_PKG_VERSION"), "\n");
+    for word in ["version", "--version", "-V"] {
+        assert_eq!(run(&[word]), (0, line.to_string(), String::new()));
+    }
+}
+
+#[test]
+fn a_probe_says_what_it_found_and_exits_with_0_or_1() {
+    let (up, down) = (peer(drop), dead_port());
+    let (code, out, errors) = run(&["probe", "tcp", &format!("127.0.0.1:{up}")]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let expected = format!("OK tcp connected: 127.0.0.1:{up} (");
+    assert!(
+        out.starts_with(&expected) && out.ends_with(" ms)\n"),
+        "{out}"
+    );
+    let (code, out, errors) = run(&["probe", "tcp", &format!("127.0.0.1:{down}")]);
+    assert_eq!((code, errors.as_str()), (1, ""));
+    assert!(
+        out.starts_with("FAIL tcp connect refused: 127.0.0.1:"),
+        "{out}"
+    );
+    let target = format!("127.0.0.1:{up}");
+    let (code, out, _) = run(&["probe", "tcp", &target, "source", "192.0.2.1"]);
+    assert_eq!(code, 1, "what is not known to be healthy is not healthy");
+    assert!(out.starts_with("ERROR tcp source unavailable: "), "{out}");
+    let Some(hole) = BlackHole::new() else {
+        println!("skipped: this system answers however full a listener's queue is");
+        return;
+    };
+    let target = format!("127.0.0.1:{}", hole.port());
+    let (code, out, _) = run(&["probe", "tcp", &target, "timeout", "200ms"]);
+    assert_eq!(code, 1);
+    assert!(out.starts_with("FAIL tcp connect timeout: "), "{out}");
+}
+
+#[test]
+fn a_probe_that_cannot_be_read_exits_with_1() {
+    for (words, message) in [
+        (&["probe"][..], "a probe has no tcp HOST:PORT"),
+        (
+            &["probe", "tcp"],
+            "\"tcp\" is followed by nothing; expected HOST:PORT",
+        ),
+        (
+            &["probe", "tcp", "a"],
+            "\"a\" is not a target; expected HOST:PORT",
+        ),
+        (
+            &["probe", "tcp", "a:0"],
+            "\"0\" is not a port; expected 1 to 65535",
+        ),
+        (
+            &["probe", "tcp", "a:1", "tcp", "b:1"],
+            "\"tcp\" stands twice in a probe",
+        ),
+        (
+            &["probe", "tcp", "a:1", "tmeout", "1s"],
+            "unknown word \"tmeout\"; did you mean \"timeout\"?",
+        ),
+        (
+            &["probe", "tcp", "a:1", "timeout", "1"],
+            "timeout: \"1\" is not a duration",
+        ),
+        (
+            &["probe", "tcp", "a:1", "every", "1s"],
+            "\"every\" has no place in a probe",
+        ),
+        (
+            &["probe", "--fast", "tcp", "a:1"],
+            "unknown option \"--fast\"",
+        ),
+        (
+            &["probe", "--nagios", "--nagios", "tcp", "a:1"],
+            "\"--nagios\" stands twice",
+        ),
+    ] {
+        let (code, out, errors) = run(words);
+        let is_nagios = words.contains(&"--nagios");
+        assert_eq!(
+            (code, out.as_str()),
+            (if is_nagios { 3 } else { 1 }, ""),
+            "{words:?}"
+        );
+        assert!(
+            errors.starts_with(&format!("failover: probe: {message}")),
+            "{errors}"
+        );
+        assert!(errors.contains("\nusage: failover probe "), "{errors}");
+    }
+}
+
+#[test]
+fn with_nagios_a_probe_speaks_as_monitoring_plugins_do() {
+    let (up, down) = (peer(drop), dead_port());
+    for (port, settings, code, text) in [
+        (up, &[][..], 0, "TCP OK - tcp connected: "),
+        (down, &[], 2, "TCP CRITICAL - tcp connect refused: "),
+        (
+            up,
+            &["source", "192.0.2.1"],
+            3,
+            "TCP UNKNOWN - tcp source unavailable: ",
+        ),
+    ] {
+        let target = format!("127.0.0.1:{port}");
+        let words = [&["probe", "--nagios", "tcp", &target], settings].concat();
+        let (exit, out, errors) = run(&words);
+        assert_eq!((exit, errors.as_str()), (code, ""));
+        assert!(out.starts_with(text), "{out}");
+        let (_, performance) = out.trim_end().split_once(" | time=").expect("a time");
+        assert!(
+            performance
+                .strip_suffix('s')
+                .unwrap()
+                .parse::<f64>()
+                .is_ok(),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_read_is_a_usage_error() {
+    for (words, message) in [
+        (
+            &[][..],
+            "nothing to serve; expected component NAME tcp HOST:PORT",
+        ),
+        (
+            &["banana"],
+            "unknown word \"banana\"; 'failover help' lists the keywords",
+        ),
+        (&["component", "a"], "component \"a\" has no tcp HOST:PORT"),
+        (
+            &["component", "/a", "tcp", "b:1"],
+            "component name \"/a\" cannot be used; expected no leading slash",
+        ),
+        (
+            &["component", "a", "tcp", "b:1", "fail-after", "0"],
+            "component \"a\": fail-after: a count of 0 cannot be used; expected at least 1",
+        ),
+        (
+            &["default", "b", "component", "a", "tcp", "b:1"],
+            "default: there is no component \"b\"",
+        ),
+    ] {
+        let (code, out, errors) = run(&[&["serve"], words].concat());
+        assert_eq!((code, out.as_str()), (64, ""), "{words:?}");
+        let expected = format!("failover: serve: {message}\nusage: failover serve ");
+        assert!(errors.starts_with(&expected), "{errors}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for address in [address.as_str(), "192.0.2.1:1"] {
+        let words = [
+            "serve",
+            "listen",
+            address,
+            "component",
+            "a",
+            "tcp",
+            "127.0.0.1:1",
+        ];
+        let (code, out, errors) = run(&words);
+        assert_eq!((code, out.as_str()), (69, ""), "{errors}");
+        let expected = format!("failover: serve: listening on {address:?} failed: ");
+        assert!(errors.starts_with(&expected), "{errors}");
+        assert_eq!(
+            errors.lines().count(),
+            1,
+            "no usage: the words were right: {errors}"
+        );
+    }
+}
+
+#[test]
+fn a_server_answers_for_its_components_and_logs_their_changes() {
+    let (up, down) = (peer(drop), dead_port());
+    let (up, down) = (format!("127.0.0.1:{up}"), format!("127.0.0.1:{down}"));
+    let daemon = serve(&[
+        "default",
+        "down", //
+        "component",
+        "up",
+        "tcp",
+        &up, //
+        "component",
+        "down",
+        "tcp",
+        &down,
+        "every",
+        "1h",
+        "stale-after",
+        "2h", //
+        "component",
+        "asked",
+        "tcp",
+        &up,
+        "on-request", //
+        "component",
+        "held",
+        "tcp",
+        &down,
+        "start",
+        "ok",
+        "fail-after",
+        "1000",
+        "every",
+        "10ms",
+    ]);
+    let address = daemon.address;
+    assert_eq!(get(address, "/up"), "OK", "the first outcome decides");
+    for path in ["/down", "/"] {
+        let answer = ask(address, format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert_eq!(answer, exact("503 FAIL", 4, "", "FAIL"));
+    }
+    assert_eq!(get(address, "/asked"), "OK");
+    assert_eq!(
+        get(address, "/held"),
+        "OK",
+        "a few failures are not a thousand"
+    );
+    assert_eq!(get(address, "/nothing"), "ERROR");
+    let line = daemon.line_with("component=down");
+    for part in [
+        "reason=\"tcp connect refused\"",
+        "state=\"unknown -> fail\"",
+        "phase=unhealthy",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn a_server_follows_its_target_down_and_up_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let text = target.to_string();
+    let daemon = serve(&[
+        "component",
+        "a",
+        "tcp",
+        &text,
+        "every",
+        "20ms",
+        "stale-after",
+        "1m", //
+        "fail-after",
+        "2",
+        "ok-after",
+        "2",
+    ]);
+    assert_eq!(get(daemon.address, "/a"), "OK");
+    drop(listener);
+    eventually("it fails", || get(daemon.address, "/a") == "FAIL");
+    // Only now and then can a port just closed be listened on at once.
+    let mut again = None;
+    eventually("the target is back", || {
+        again = TcpListener::bind(target).ok();
+        again.is_some()
+    });
+    eventually("it is ok", || get(daemon.address, "/a") == "OK");
+    daemon.line_with("state=\"fail -> ok\"");
+}
+
+#[test]
+fn a_component_is_reset_by_a_person_with_credentials() {
+    let path = std::env::temp_dir().join(format!("failover-cli-{}", std::process::id()));
+    // `bob` with the password `pass`, as `htpasswd -nbs` writes it.
+    std::fs::write(&path, "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n").unwrap();
+    let (port, users) = (dead_port(), path.to_str().unwrap());
+    let target = format!("127.0.0.1:{port}");
+    let daemon = serve(&[
+        "component",
+        "a",
+        "on-request",
+        "tcp",
+        &target,
+        "start",
+        "ok",
+        "fail-after",
+        "1",
+        "manual-reset",
+        "htpasswd",
+        users,
+    ]);
+    assert_eq!(get(daemon.address, "/a"), "FAIL");
+    let _up = TcpListener::bind(&target).unwrap();
+    let answer = ask(daemon.address, "POST /a HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 401 "), "{answer}");
+    assert_eq!(
+        get(daemon.address, "/a"),
+        "FAIL",
+        "it stays so until it is reset"
+    );
+    let credentials = "Authorization: Basic Ym9iOnBhc3M=\r\n";
+    let answer = ask(
+        daemon.address,
+        format!("POST /a HTTP/1.0\r\n{credentials}\r\n"),
+    );
+    assert_eq!(body(&answer), "Armed");
+    assert_eq!(get(daemon.address, "/a"), "OK");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_signal_ends_a_server_in_an_orderly_way() {
+    let Some(hole) = BlackHole::new() else {
+        println!("skipped: this system answers however full a listener's queue is");
+        return;
+    };
+    for signal in ["-TERM", "-INT"] {
+        let (hangs, up) = (hole.port(), peer(drop));
+        let (hangs, up) = (format!("127.0.0.1:{hangs}"), format!("127.0.0.1:{up}"));
+        // A probe that hangs for ten times as long as is waited here.
+        let daemon = serve(&[
+            "component",
+            "a",
+            "tcp",
+            &hangs,
+            "timeout",
+            "5m",
+            "start",
+            "ok",
+            "component",
+            "b",
+            "tcp",
+            &up,
+        ]);
+        let address = daemon.address;
+        assert_eq!(
+            get(address, "/a"),
+            "OK",
+            "what it starts in, before the first outcome"
+        );
+        assert_eq!(get(address, "/b"), "OK");
+        let slow = support::client(address, "GET /b");
+        let waits = support::client(address, "GET /a HTTP/1.0\r\n\r\n");
+        assert_eq!(daemon.end_by(signal).code(), Some(0), "{signal}");
+        drop((slow, waits));
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_panic() {
+    let up = format!("127.0.0.1:{}", peer(drop));
+    for words in [
+        &["help"][..],
+        &["version"],
+        &["help", "tcp"],
+        &["probe", "tcp", &up],
+    ] {
+        let mut child = program(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        assert_eq!(ended(&mut child).code(), Some(0), "{words:?}");
+        let closed = format!("exec \"$0\" {} >&- 2>&-", words.join(" "));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &closed, env!("CARGO_BIN_EXE_failover")]);
+        assert_eq!(command.status().unwrap().code(), Some(0), "{words:?}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The server as its clients see it, on real sockets, through the library.
+
+mod answers;
+mod background;
+mod clients;
+mod descriptors;
+mod life;
+mod posts;
+mod requests;
+mod runs;
+#[path = "../support/mod.rs"]
+mod support;
