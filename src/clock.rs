@@ -208,8 +208,8 @@ impl ManualClock {
     }
 
     /// Lets time pass from one due waiter to the next, and returns when every waiter that the
-    /// advance woke, or that was announced, has gone back to waiting, or is gone. What wakes at one moment has done its
-    /// work before the next moment comes, as it would with real time and a fast machine.
+    /// advance woke, or that was announced, has gone back to waiting, or is gone. What wakes at
+    /// one moment has done its work before the next comes, as with real time and a fast machine.
     ///
     /// # Panics
     /// When a woken waiter has not come back after 60 seconds of real time: a test that hangs
@@ -369,8 +369,8 @@ impl Drop for ManualWaiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
-    use std::thread;
+    use std::sync::mpsc::{self, Sender};
+    use std::thread::{self, JoinHandle};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -409,60 +409,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn advance_and_settle_wakes_in_order_and_waits_for_the_work() {
-        let clock = ManualClock::new();
-        let (sender, receiver) = mpsc::channel();
-        let mut threads = Vec::new();
-        for (name, period) in [("a", 2), ("b", 3)] {
-            let mut waiter = clock.waiter();
-            let (clock, sender) = (clock.clone(), sender.clone());
-            threads.push(thread::spawn(move || {
-                let start = Moment::default();
-                for turn in 1..=6_u32 {
-                    waiter.wait(Some(start + SECOND * period * turn));
-                    sender
-                        .send((clock.now().since(start).as_secs(), name))
-                        .unwrap();
-                }
-            }));
-        }
-        // However late the threads come to wait, nothing is lost: what is due ends at once.
-        clock.advance_and_settle(SECOND * 18);
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        let seen: Vec<_> = receiver.try_iter().collect();
-        assert_eq!(seen.len(), 12);
+    /// A thread that waits for each multiple of a period and sends when it was woken, until the
+    /// bell is rung.
+    fn every(clock: &ManualClock, period: Duration, sender: Sender<u64>) -> (Bell, JoinHandle<()>) {
+        let mut waiter = clock.waiter();
+        waiter.announce();
+        let (bell, clock) = (waiter.bell(), clock.clone());
+        let thread = thread::spawn(move || {
+            let mut due = Moment::default() + period;
+            while waiter.wait(Some(due)) == Woken::Due {
+                sender
+                    .send(clock.now().since(Moment::default()).as_secs())
+                    .unwrap();
+                due = due + period;
+            }
+        });
+        (bell, thread)
     }
 
     #[test]
-    fn a_settled_advance_has_done_all_the_work_of_each_moment() {
+    fn a_settled_advance_wakes_each_at_its_moment_and_waits_for_its_work() {
         let clock = ManualClock::new();
-        let (ready, is_ready) = mpsc::channel();
         let (sender, receiver) = mpsc::channel();
-        let mut waiter = clock.waiter();
-        let bell = waiter.bell();
-        let worker = clock.clone();
-        let thread = thread::spawn(move || {
-            let mut due = worker.now() + SECOND;
-            ready.send(()).unwrap();
-            while waiter.wait(Some(due)) == Woken::Due {
-                sender
-                    .send(worker.now().since(Moment::default()).as_secs())
-                    .unwrap();
-                due = due + SECOND;
-            }
-        });
-        is_ready.recv().unwrap();
-        for _ in 0..3 {
-            clock.advance_and_settle(SECOND * 2);
+        let waiters = [2, 3].map(|period| every(&clock, SECOND * period, sender.clone()));
+        for (advance, woken) in [
+            (1, vec![]),
+            (3, vec![2, 3, 4]),
+            (2, vec![6, 6]),
+            (0, vec![]),
+        ] {
+            clock.advance_and_settle(SECOND * advance);
+            assert_eq!(receiver.try_iter().collect::<Vec<_>>(), woken);
         }
-        bell.ring();
-        thread.join().unwrap();
-        // The thread may have come to wait after the first advances, but by then it was due at
-        // once; and from its first wait on, each second was its own.
-        assert_eq!(receiver.try_iter().count(), 6);
+        for (bell, thread) in waiters {
+            bell.ring();
+            thread.join().unwrap();
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::check::Check;
 use crate::check::board::{Begin, Board};
 use crate::clock::{Clock, Moment, Waiter};
 use crate::error::Error;
-use crate::health::{Health, Outcome, Reason, State};
+use crate::health::{Health, Outcome, Reason, Standing, State};
 use crate::sys::thread::{self, Stack};
 
 /// When a check runs.
@@ -108,11 +108,11 @@ impl Run {
                 Begin::NotYet => continue,
                 Begin::Never => return,
             }
-            let outcome = self.ask_once();
+            let (outcome, judged) = self.ask_once();
             if self.board.is_stopped() {
                 return;
             }
-            self.board.publish(outcome, self.check.standing());
+            self.board.publish(outcome, judged);
             self.board.end();
             if is_due {
                 due = self.next_due(due);
@@ -120,11 +120,14 @@ impl Run {
         }
     }
 
-    fn ask_once(&mut self) -> Outcome {
+    /// One run, and where the check stands after it.
+    fn ask_once(&mut self) -> (Outcome, Option<Standing>) {
         let started = self.settings.clock.now();
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| self.check.check()))
-            .unwrap_or_else(|payload| panicked(payload.as_ref()));
-        outcome.with_took(self.settings.clock.now().since(started))
+        let check = &mut self.check;
+        let asked = panic::catch_unwind(AssertUnwindSafe(|| (check.check(), check.standing())));
+        let (outcome, judged) = asked.unwrap_or_else(|payload| (panicked(payload.as_ref()), None));
+        let took = self.settings.clock.now().since(started);
+        (outcome.with_took(took), judged)
     }
 
     /// The first start after now on the grid of starts; those that passed meanwhile are skipped.

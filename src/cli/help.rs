@@ -70,6 +70,11 @@ const COMMANDS: [(&str, &str); 4] = [
     ),
 ];
 
+/// Whether there is a command of that name.
+pub(super) fn is_command(name: &str) -> bool {
+    COMMANDS.iter().any(|(command, _)| *command == name)
+}
+
 pub(super) fn run(words: &[String]) -> Exit {
     let topic = match words {
         [] => {

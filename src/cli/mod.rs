@@ -56,6 +56,10 @@ pub fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
+    let asks_for_help = matches!(rest, [option] if option == "--help" || option == "-h");
+    if asks_for_help && help::is_command(command) {
+        return help::run(&words[..1]).into();
+    }
     match command {
         "probe" => probe::run(rest),
         "serve" => serve::run(rest),

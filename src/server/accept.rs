@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::answers::{self, Asked};
-use super::park::{Held, Parked, Phase};
+use super::park::{Held, Kept, Parked, Phase};
 use super::route::{Route, refusal_answer, route};
 use super::{Shared, TICK};
 use crate::check::board::{Answer, Asker};
@@ -29,8 +29,10 @@ use crate::wire::http::{CONTINUE, HEAD_BYTES_MAX, Request, Seen, examine};
 /// What is done with a connection once its answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Everything that was sent has been read: close.
+    /// Everything that was sent has been read just now: close.
     Close,
+    /// Time has passed since, and a client may have sent more: look, then close or drain.
+    Look,
     /// Something may be unread, and closing over it would reset the connection before the answer
     /// is read: read it first.
     Drain,
@@ -114,7 +116,7 @@ impl Leader {
                         break;
                     }
                 }
-                seen => return serve_seen(shared, stream, peer, seen),
+                seen => return serve_seen(shared, stream, peer, seen, Then::Close),
             }
         }
         let phase = Phase::Reading {
@@ -155,40 +157,53 @@ pub(super) fn go_on(stream: &TcpStream, expects_continue: bool, continued: &mut 
     }
 }
 
-/// Serves what is a whole request, or none.
+/// Serves what is a whole request, or none; `then` is for one after which nothing has come so far.
 pub(super) fn serve_seen(
     shared: &Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
     seen: Seen<'_>,
+    then: Then,
 ) {
     match seen {
-        Seen::Whole(request) => serve_request(shared, stream, peer, &request),
+        Seen::Whole(request) => {
+            let then = if request.has_surplus {
+                Then::Drain
+            } else {
+                then
+            };
+            serve_request(shared, stream, peer, &request, then);
+        }
         Seen::Refused(refusal) => {
-            finish(
-                shared,
-                stream,
-                Cow::Owned(refusal_answer(refusal)),
-                Then::Drain,
-            );
+            let bytes = Cow::Owned(refusal_answer(refusal));
+            finish(shared, stream, bytes, Then::Drain);
         }
         // Not whole: there is nothing to answer.
         Seen::Partial { .. } => {}
     }
 }
 
-fn serve_request(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, request: &Request<'_>) {
-    let then = if request.has_surplus {
-        Then::Drain
+fn serve_request(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    request: &Request<'_>,
+    then: Then,
+) {
+    // An answer that comes later comes to a client that had time to send more.
+    let later = if then == Then::Close {
+        Then::Look
     } else {
-        Then::Close
+        then
     };
     match route(shared, &request.head) {
         Route::Answer(bytes) => finish(shared, stream, bytes, then),
-        Route::Run(component, asked) => keep(shared, stream, &component, asked, then),
-        Route::Post(component) => shared
-            .posts
-            .submit(shared, stream, peer, request, component, then),
+        Route::Run(component, asked) => keep(shared, stream, &component, asked, later),
+        Route::Post(component) => {
+            shared
+                .posts
+                .submit(shared, stream, peer, request, component, later);
+        }
     }
 }
 
@@ -224,19 +239,13 @@ pub(super) fn asker(
     within: Duration,
     answer: impl FnOnce(State) + Send + 'static,
 ) -> Asker {
-    let held = Held::new(shared);
-    let keeping = shared.clone();
-    if shared.kept.fetch_add(1, Ordering::SeqCst) == 0 {
-        // The sweeper may be waiting without a limit.
-        shared.inbox.wake();
-    }
+    let kept = Kept::new(shared);
     let answer = Box::new(move |answered| {
-        keeping.kept.fetch_sub(1, Ordering::SeqCst);
         answer(match answered {
             Answer::State(state) => state,
             Answer::Late => State::Unknown,
         });
-        drop(held);
+        drop(kept);
     });
     Asker {
         deadline: Instant::now() + within,
@@ -256,14 +265,17 @@ pub(super) fn finish(
         Err(error) if errno::is_not_ready(&error) => 0,
         Err(_) => return,
     };
-    let phase = if sent < bytes.len() {
+    let is_sent = sent == bytes.len();
+    if is_sent && !has_to_drain(&stream, then) {
+        return;
+    }
+    let phase = if !is_sent {
+        let bytes = bytes[sent..].to_vec();
         Phase::Writing {
-            bytes: bytes[sent..].to_vec(),
+            bytes,
             sent: 0,
             then,
         }
-    } else if then == Then::Close {
-        return;
     } else if stream.shutdown(Shutdown::Write).is_ok() {
         Phase::draining()
     } else {
@@ -279,4 +291,13 @@ pub(super) fn finish(
         deadline,
         _held: Held::new(shared),
     });
+}
+
+/// Whether closing now would reset the connection over what is unread.
+pub(super) fn has_to_drain(stream: &TcpStream, then: Then) -> bool {
+    match then {
+        Then::Close => false,
+        Then::Look => matches!(read_now(stream, &mut [0]), Ok(1..)),
+        Then::Drain => true,
+    }
 }

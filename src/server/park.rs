@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::accept::{Then, go_on, serve_seen};
+use super::accept::{Then, go_on, has_to_drain, serve_seen};
 use crate::clock::locked;
 use crate::log::Level;
 use crate::sys::errno;
 use crate::sys::socket::{Watch, read_now, wait_for_any, write_now};
-use crate::wire::http::{HEAD_BYTES_MAX, Refusal, Seen, examine};
+use crate::wire::http::{HEAD_BYTES_MAX, Refusal, Seen, examine, is_head};
 
 /// Counts a connection as held for as long as it lives.
 pub(super) struct Held(Arc<Shared>);
@@ -35,6 +35,25 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a connection as held, and as one whose time the sweeper watches though it is elsewhere.
+pub(super) struct Kept(Held);
+
+impl Kept {
+    pub(super) fn new(shared: &Arc<Shared>) -> Kept {
+        if shared.kept.fetch_add(1, Ordering::SeqCst) == 0 {
+            // The sweeper may be waiting without a limit.
+            shared.inbox.wake();
+        }
+        Kept(Held::new(shared))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.0.kept.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -292,7 +311,8 @@ impl Sweeper<'_> {
             Phase::Writing { bytes, sent, then } => {
                 let fate = write_more(stream, bytes, sent);
                 let is_sent = fate == Fate::Gone && *sent == bytes.len();
-                if is_sent && *then == Then::Drain && stream.shutdown(Shutdown::Write).is_ok() {
+                let drains = is_sent && has_to_drain(stream, *then);
+                if drains && stream.shutdown(Shutdown::Write).is_ok() {
                     parked.phase = Phase::draining();
                     parked.deadline = Instant::now() + DRAIN_TIME_MAX;
                     return Fate::Stays;
@@ -305,11 +325,19 @@ impl Sweeper<'_> {
 
     /// Serves a request that has become whole, or closes what is over.
     fn leave(&self, parked: Parked) {
-        let Phase::Reading { bytes, .. } = &parked.phase else {
-            return;
-        };
-        let seen = examine(bytes, self.shared.settings.body_max);
-        serve_seen(self.shared, parked.stream, parked.peer, seen);
+        let Parked {
+            stream,
+            peer,
+            phase,
+            _held: held,
+            ..
+        } = parked;
+        // From here on it is held by whoever holds it next.
+        drop(held);
+        if let Phase::Reading { bytes, .. } = phase {
+            let seen = examine(&bytes, self.shared.settings.body_max);
+            serve_seen(self.shared, stream, peer, seen, Then::Look);
+        }
     }
 
     /// Closes the unfinished requests that have waited longest while there are too many.
@@ -351,6 +379,7 @@ impl Sweeper<'_> {
         if now >= self.expire_at && self.shared.kept.load(Ordering::SeqCst) > 0 {
             self.expire_at = now + KEPT_TICK;
             self.shared.components.expire(now);
+            self.shared.posts.expire(self.shared, now);
         }
         for index in (0..self.parked.len()).rev() {
             if self.parked[index].deadline <= now {
@@ -361,12 +390,18 @@ impl Sweeper<'_> {
     }
 
     fn give_up(&self, parked: Parked) {
+        let Phase::Reading { bytes, .. } = parked.phase else {
+            return;
+        };
         // A browser's spare connection that never sent anything expects no answer.
-        let has_begun = matches!(&parked.phase, Phase::Reading { bytes, .. } if !bytes.is_empty());
-        if has_begun {
+        if !bytes.is_empty() {
             let why = "the request did not come in full in time";
-            let seen = Seen::Refused(Refusal { status: 408, why });
-            serve_seen(self.shared, parked.stream, parked.peer, seen);
+            let seen = Seen::Refused(Refusal {
+                status: 408,
+                why,
+                to_head: is_head(&bytes),
+            });
+            serve_seen(self.shared, parked.stream, parked.peer, seen, Then::Drain);
         }
     }
 }

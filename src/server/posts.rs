@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::accept::{Then, asker, finish};
-use super::park::Held;
+use super::park::Kept;
 use crate::check::board::Answer;
 use crate::clock::locked;
 use crate::component::{Component, Post, Reply};
@@ -45,7 +45,9 @@ struct Job {
     post: Post,
     component: Arc<Component>,
     then: Then,
-    held: Held,
+    /// When it is answered even if its turn has not come.
+    deadline: Instant,
+    kept: Kept,
 }
 
 impl Posts {
@@ -72,15 +74,24 @@ impl Posts {
             post,
             component,
             then,
-            held: Held::new(shared),
+            deadline: Instant::now() + shared.settings.answer_within,
+            kept: Kept::new(shared),
         };
         if let Some(job) = self.refused(shared, job) {
-            let bytes = answer(
-                503,
-                "Retry-After: 1\r\n",
-                "ERROR: too many POSTs wait already",
-            );
-            finish(shared, job.stream, Cow::Owned(bytes), job.then);
+            turn_away(shared, job, "ERROR: too many POSTs wait already");
+        }
+    }
+
+    /// Answers those whose turn has not come in time.
+    pub(super) fn expire(&self, shared: &Arc<Shared>, now: Instant) {
+        let late: Vec<Job> = {
+            let jobs = &mut locked(&self.worker).jobs;
+            // All wait equally long, so the first to come are the first to expire.
+            let late = jobs.iter().take_while(|job| job.deadline <= now).count();
+            jobs.drain(..late).collect()
+        };
+        for job in late {
+            turn_away(shared, job, "ERROR: another POST takes too long");
         }
     }
 
@@ -126,13 +137,19 @@ impl Posts {
     }
 }
 
+fn turn_away(shared: &Arc<Shared>, job: Job, why: &str) {
+    let bytes = answer(503, "Retry-After: 1\r\n", why);
+    finish(shared, job.stream, Cow::Owned(bytes), job.then);
+}
+
 fn act(shared: &Arc<Shared>, job: Job) {
     let Job {
         stream,
         post,
         component,
         then,
-        held,
+        kept,
+        ..
     } = job;
     let acted = panic::catch_unwind(AssertUnwindSafe(|| {
         component.on_post().map(|on_post| on_post.on_post(&post))
@@ -157,7 +174,7 @@ fn act(shared: &Arc<Shared>, job: Job) {
     let asker = asker(shared, RUN_WITHIN, move |_| {
         finish(&answering, stream, Cow::Owned(bytes), then);
     });
-    drop(held);
+    drop(kept);
     if let Err(asker) = component.board().ask_afresh(asker) {
         (asker.answer)(Answer::Late);
     }

@@ -26,14 +26,17 @@ pub(super) enum Route {
 pub(super) fn route(shared: &Shared, head: &Head<'_>) -> Route {
     let path = match head.path() {
         Ok(path) => path,
-        Err(refusal) => return refusal_route(refusal),
+        Err(refusal) => {
+            let to_head = head.method == "HEAD";
+            return refusal_route(Refusal { to_head, ..refusal });
+        }
     };
     let asked = match head.method {
         "GET" => Asked::Get,
         "HEAD" => Asked::Head,
         "OPTIONS" => Asked::Options,
         "POST" => return route_post(shared, head, &path),
-        _ => return not_allowed(find(shared, &path).as_deref()),
+        _ => return route_other(shared, &path),
     };
     let Some(component) = find(shared, &path) else {
         let is_root = path.is_empty() && shared.settings.default_component.is_none();
@@ -64,13 +67,17 @@ fn find(shared: &Shared, path: &[u8]) -> Option<Arc<Component>> {
     }
 }
 
-fn route_post(shared: &Shared, head: &Head<'_>, path: &[u8]) -> Route {
-    let component = find(shared, path);
-    if path.is_empty() && component.is_none() {
-        return not_allowed(None);
+/// A method that nothing here acts on.
+fn route_other(shared: &Shared, path: &[u8]) -> Route {
+    match find(shared, path) {
+        None if !path.is_empty() => Route::Answer(Cow::Borrowed(answers::not_found(Asked::Get))),
+        component => not_allowed(component.as_deref()),
     }
-    let Some(component) = component else {
-        return Route::Answer(Cow::Borrowed(answers::not_found(Asked::Get)));
+}
+
+fn route_post(shared: &Shared, head: &Head<'_>, path: &[u8]) -> Route {
+    let Some(component) = find(shared, path) else {
+        return route_other(shared, path);
     };
     if component.on_post().is_none() {
         return not_allowed(Some(&component));
@@ -80,6 +87,7 @@ fn route_post(shared: &Shared, head: &Head<'_>, path: &[u8]) -> Route {
             status: 403,
             why: "a browser's POST is taken only from a page of this server, \
                   under its address, localhost or a configured server name",
+            to_head: false,
         });
     }
     Route::Post(component)
@@ -103,7 +111,12 @@ fn refusal_route(refusal: Refusal) -> Route {
 
 /// The answer to what is no request.
 pub(super) fn refusal_answer(refusal: Refusal) -> Vec<u8> {
-    answer(refusal.status, "", &format!("ERROR: {}", refusal.why))
+    let text = format!("ERROR: {}", refusal.why);
+    let mut bytes = answer(refusal.status, "", &text);
+    if refusal.to_head {
+        bytes.truncate(bytes.len() - text.len());
+    }
+    bytes
 }
 
 /// Whether a POST does not come from another site's page in somebody's browser. Browsers name the

@@ -53,17 +53,31 @@ pub(crate) struct Head<'a> {
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) why: &'static str,
+    /// Whether it answers a HEAD, and so has no body.
+    pub(crate) to_head: bool,
 }
 
 const fn refused(status: u16, why: &'static str) -> Refusal {
-    Refusal { status, why }
+    Refusal {
+        status,
+        why,
+        to_head: false,
+    }
+}
+
+/// Whether these bytes begin a HEAD request.
+pub(crate) fn is_head(bytes: &[u8]) -> bool {
+    bytes[leading_line_ends(bytes)..].starts_with(b"HEAD ")
 }
 
 /// Looks at what has come. A body longer than `body_max` is refused as soon as it is announced.
 pub(crate) fn examine(bytes: &[u8], body_max: usize) -> Seen<'_> {
     match examine_whole(bytes, body_max) {
         Ok(seen) => seen,
-        Err(refusal) => Seen::Refused(refusal),
+        Err(refusal) => Seen::Refused(Refusal {
+            to_head: is_head(bytes),
+            ..refusal
+        }),
     }
 }
 
