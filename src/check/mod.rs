@@ -17,7 +17,7 @@ use board::Board;
 
 /// Asks the world one question.
 ///
-/// Closures that return a `bool`, a [`State`](crate::State), a [`Health`](crate::Health) or an
+/// Closures that return a `bool`, a [`State`], a [`Health`](crate::Health) or an
 /// [`Outcome`] are checks too:
 ///
 /// ```
