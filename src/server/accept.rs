@@ -29,7 +29,9 @@ use crate::wire::http::{CONTINUE, HEAD_BYTES_MAX, Request, Seen, examine};
 /// What is done with a connection once its answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Everything that was sent has been read just now: close.
+    /// Everything that was sent has been read just now: close. A client that goes on sending after
+    /// a whole request has its answer before it can see a reset; looking again for such clients
+    /// would cost every other one a system call.
     Close,
     /// Time has passed since, and a client may have sent more: look, then close or drain.
     Look,

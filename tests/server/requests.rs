@@ -277,15 +277,20 @@ fn who_expects_to_be_told_to_continue_is_told_once() {
     }
 }
 
+/// A client that goes on after a whole request breaks the protocol, and may find the connection
+/// reset when it does so after the answer was decided; but never before it has the answer.
 #[test]
-fn surplus_in_a_later_segment_resets_nothing() {
+fn surplus_in_a_later_segment_costs_no_client_its_answer() {
     let served = served();
     for path in ["up", "asked", "nothing"] {
         for _ in 0..200 {
             let mut client = served.client(format!("GET /{path} HTTP/1.0\r\n\r\n"));
-            // It may find the connection closed; what matters is what can be read.
             let _ = client.write_all(b"\r\n");
-            assert!(rest(client).ends_with(if path == "nothing" { "ERROR" } else { "OK" }));
+            let mut answer = Vec::new();
+            let _ = client.read_to_end(&mut answer);
+            let answer = String::from_utf8(answer).unwrap();
+            let word = if path == "nothing" { "ERROR" } else { "OK" };
+            assert!(answer.ends_with(&format!("\r\n\r\n{word}")), "{answer}");
         }
     }
 }
