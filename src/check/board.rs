@@ -201,18 +201,11 @@ impl Board {
     /// The asker itself, when too many wait already or the prober was stopped.
     pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
         let mut turn = locked(&self.turn);
-        if !turn.has_room() {
-            return Err(asker);
-        }
-        if turn.running {
+        if turn.running && turn.has_room() {
             turn.for_this.push(asker);
             return Ok(());
         }
-        turn.for_next.push(asker);
-        turn.wanted = true;
-        drop(turn);
-        self.bell.ring();
-        Ok(())
+        self.ask_next(turn, asker)
     }
 
     /// Waits for a run that starts after now, and has it start as soon as may be.
@@ -220,7 +213,10 @@ impl Board {
     /// # Errors
     /// As [`Board::ask`].
     pub(crate) fn ask_afresh(&self, asker: Asker) -> Result<(), Asker> {
-        let mut turn = locked(&self.turn);
+        self.ask_next(locked(&self.turn), asker)
+    }
+
+    fn ask_next(&self, mut turn: MutexGuard<'_, Turn>, asker: Asker) -> Result<(), Asker> {
         if !turn.has_room() {
             return Err(asker);
         }

@@ -11,7 +11,6 @@ use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::answers::{self, Asked};
@@ -23,7 +22,7 @@ use crate::component::Component;
 use crate::health::State;
 use crate::log::Level;
 use crate::sys::errno;
-use crate::sys::socket::{read_now, wait_for_any, write_now};
+use crate::sys::socket::{defer_accept, read_now, wait_for_any, write_now};
 use crate::wire::http::{CONTINUE, HEAD_BYTES_MAX, Request, Seen, examine};
 
 /// What is done with a connection once its answer is written.
@@ -44,6 +43,8 @@ pub(super) enum Then {
 pub(super) fn lead(shared: &Arc<Shared>) {
     let mut leader = Leader {
         buffer: [0; HEAD_BYTES_MAX],
+        served: 0,
+        missed: 0,
     };
     while !shared.is_stopping() {
         shared.accepting.fetch_add(1, Ordering::SeqCst);
@@ -59,12 +60,28 @@ pub(super) fn lead(shared: &Arc<Shared>) {
 struct Leader {
     /// One for all requests: a fresh one each would cost a tenth of a request's work.
     buffer: [u8; HEAD_BYTES_MAX],
+    /// Connections since it was last counted, up to [`COUNTED`].
+    served: u32,
+    /// Of these, the ones that had to be parked because their bytes had not come yet.
+    missed: u32,
 }
 
-/// How often the last leader that accepts lets others run before it parks a client that has sent
-/// nothing yet. Most clients need no more to send their request, and parking costs several times
-/// what serving does; with none of these, one request in seven was parked.
-const YIELDS: usize = 3;
+/// So many connections are a sample.
+const COUNTED: u32 = 64;
+
+/// So many missed of a sample are worth having connections handed out with their first bytes only.
+/// Under load one in seven is missed, and parking costs several times what serving does; with a
+/// client or two hardly one in a hundred is, and then handing out early is faster, since accepting
+/// goes on while the client writes.
+const MISSED_MAX: u32 = 4;
+
+/// Has the system hand out connections with their first bytes, or at once. Where it cannot, what
+/// was missed goes on being parked.
+fn defer(shared: &Shared, deferring: bool) {
+    if shared.deferring.swap(deferring, Ordering::SeqCst) != deferring {
+        let _ = defer_accept(&shared.listener, u8::from(deferring));
+    }
+}
 
 /// How long a leader rests when the system cannot give it a connection; the connection stays in
 /// the listener's queue, and asking again at once would only spin.
@@ -76,6 +93,10 @@ fn after_failed_accept(shared: &Shared, error: &io::Error) {
         // The tick; the peer was gone before we came.
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
     );
+    if errno::is_not_ready(error) && shared.deferring.load(Ordering::Relaxed) {
+        // A whole tick without a connection is no load.
+        defer(shared, false);
+    }
     if is_passing || shared.is_stopping() {
         return;
     }
@@ -136,18 +157,21 @@ impl Leader {
     }
 
     /// Only the first read may wait, and only while somebody else accepts.
-    fn first_read(&mut self, shared: &Shared, stream: &TcpStream) -> io::Result<usize> {
-        let mut stream = stream;
-        if shared.accepting.load(Ordering::SeqCst) > 0 {
-            return stream.read(&mut self.buffer);
-        }
-        for _ in 0..YIELDS {
-            match read_now(stream, &mut self.buffer) {
-                Err(error) if errno::is_not_ready(&error) => thread::yield_now(),
-                read => return read,
+    fn first_read(&mut self, shared: &Shared, mut stream: &TcpStream) -> io::Result<usize> {
+        let read = if shared.accepting.load(Ordering::SeqCst) > 0 {
+            stream.read(&mut self.buffer)
+        } else {
+            read_now(stream, &mut self.buffer)
+        };
+        self.served += 1;
+        self.missed += u32::from(read.is_err());
+        if self.served == COUNTED {
+            if self.missed >= MISSED_MAX {
+                defer(shared, true);
             }
+            (self.served, self.missed) = (0, 0);
         }
-        read_now(stream, &mut self.buffer)
+        read
     }
 }
 

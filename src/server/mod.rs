@@ -83,6 +83,8 @@ struct Shared {
     log: Log,
     /// Leaders that are in `accept`.
     accepting: AtomicUsize,
+    /// Connections are handed out only with their first bytes.
+    deferring: AtomicBool,
     /// Connections that no leader holds: parked, kept with a run, or with the worker.
     held: AtomicUsize,
     /// Of these, callers that are kept with a run.
@@ -143,6 +145,7 @@ impl HealthCheckServer {
             posts: Posts::default(),
             log: builder.log,
             accepting: AtomicUsize::new(0),
+            deferring: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             complaints: Complaints::default(),

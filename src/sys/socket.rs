@@ -225,8 +225,34 @@ pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     set_option(stream, number::SO_LINGER, &on_for_zero_seconds)
 }
 
+/// Whether a listener hands out a connection only when its first bytes have come, or when none
+/// came for about a second (tcp(7), TCP_DEFER_ACCEPT). Who accepts then finds the request there
+/// already, and is woken once for it instead of twice.
+///
+/// # Errors
+/// The system refuses, or this is not Linux, which alone has it.
+pub(crate) fn defer_accept(listener: &TcpListener, seconds: u8) -> io::Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let value = c_int::from(seconds).to_ne_bytes();
+    set_any_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &value)
+}
+
+const IPPROTO_TCP: c_int = 6;
+const TCP_DEFER_ACCEPT: c_int = 9;
+
 fn set_option(stream: &TcpStream, name: c_int, value: &[u8]) -> io::Result<()> {
-    let (fd, level) = (stream.as_raw_fd(), number::SOL_SOCKET);
+    set_any_option(stream, number::SOL_SOCKET, name, value)
+}
+
+fn set_any_option(
+    socket: &impl AsRawFd,
+    level: c_int,
+    name: c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    let fd = socket.as_raw_fd();
     // SAFETY: setsockopt(2) reads `len` bytes at `value`, which has that many.
     let result = unsafe { setsockopt(fd, level, name, value.as_ptr().cast(), value.len() as u32) };
     cerr(result).map(drop)
