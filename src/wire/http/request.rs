@@ -1,4 +1,4 @@
-//! HTTP/1.0 and 1.1 requests as bytes, and answers in HTTP/1.0 (RFC 9110, RFC 9112, RFC 1945).
+//! Requests in HTTP/1.0 and 1.1 (RFC 9110, RFC 9112, RFC 1945).
 //!
 //! [`examine`] looks at the bytes that have come so far and says whether they are a request, the
 //! beginning of one, or none. It keeps nothing, copies nothing and accepts no request that two
@@ -46,6 +46,18 @@ pub(crate) struct Head<'a> {
     is_1_1: bool,
     /// The header lines, each with its line end.
     headers: &'a str,
+    framing: Framing<'a>,
+}
+
+/// What the headers say about the request itself, found in one pass over them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Framing<'a> {
+    hosts: usize,
+    lengths: usize,
+    /// The last of the lengths.
+    length: &'a str,
+    is_encoded: bool,
+    expect: Option<&'a str>,
 }
 
 /// Why a request is not answered with what it asked for.
@@ -148,10 +160,14 @@ fn check_limits(partial_head: &[u8]) -> Result<(), Refusal> {
 }
 
 fn parse_head(head: &[u8]) -> Result<Head<'_>, Refusal> {
-    // Checked as one: tabs and visible ASCII, or text in UTF-8, and line ends. No other control
-    // character can be anything but trouble.
-    let bad_byte = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t');
-    if head.iter().any(bad_byte) {
+    // Checked as one: of control characters only tabs and line ends, a carriage return only before
+    // a line feed. Anything else can be nothing but trouble.
+    let is_bad = |(at, byte): (usize, &u8)| match byte {
+        b' '..=b'~' | b'\n' | b'\t' | 0x80.. => false,
+        b'\r' => head.get(at + 1) != Some(&b'\n'),
+        _ => true,
+    };
+    if head.iter().enumerate().any(is_bad) {
         return Err(refused(400, "a control character in the request's head"));
     }
     let Ok(text) = std::str::from_utf8(head) else {
@@ -164,14 +180,75 @@ fn parse_head(head: &[u8]) -> Result<Head<'_>, Refusal> {
         return Err(refused(414, "the request line is over 4 KiB"));
     }
     let (method, target, is_1_1) = parse_line(line.strip_suffix('\r').unwrap_or(line))?;
-    let head = Head {
+    let framing = read_framing(headers)?;
+    match (is_1_1, framing.hosts) {
+        (_, 1) | (false, 0) => {}
+        (true, 0) => return Err(refused(400, "HTTP/1.1 without a Host header")),
+        _ => return Err(refused(400, "more than one Host header")),
+    }
+    Ok(Head {
         method,
         target,
         is_1_1,
         headers,
-    };
-    head.check_headers()?;
-    Ok(head)
+        framing,
+    })
+}
+
+/// Checks every header, and notes those that say how the request goes on.
+fn read_framing(headers: &str) -> Result<Framing<'_>, Refusal> {
+    let mut framing = Framing::default();
+    for (index, line) in header_lines(headers).enumerate() {
+        if index >= HEADERS_MAX {
+            return Err(refused(431, "more than 100 headers"));
+        }
+        let Some((name, value)) = split_header(line).filter(|(name, _)| is_token(name)) else {
+            return Err(refused(400, "a header is not NAME: VALUE"));
+        };
+        framing.note(name, value);
+    }
+    Ok(framing)
+}
+
+/// The header lines without their line ends, up to the empty one.
+fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
+    let mut rest = headers;
+    std::iter::from_fn(move || {
+        let end = rest.bytes().position(|byte| byte == b'\n')?;
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+/// Name as sent, value without the blanks around it.
+fn split_header(line: &str) -> Option<(&str, &str)> {
+    let colon = line.bytes().position(|byte| byte == b':')?;
+    let mut value = &line[colon + 1..];
+    while let Some(shorter) = value.strip_prefix([' ', '\t']) {
+        value = shorter;
+    }
+    while let Some(shorter) = value.strip_suffix([' ', '\t']) {
+        value = shorter;
+    }
+    Some((&line[..colon], value))
+}
+
+impl<'a> Framing<'a> {
+    fn note(&mut self, name: &str, value: &'a str) {
+        // By length first: nearly every header is none of these.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
+            6 if name.eq_ignore_ascii_case("expect") => self.expect = Some(value),
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                self.lengths += 1;
+                self.length = value;
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.is_encoded = true,
+            _ => {}
+        }
+    }
 }
 
 fn parse_line(line: &str) -> Result<(&str, &str, bool), Refusal> {
@@ -212,80 +289,48 @@ fn parse_line(line: &str) -> Result<(&str, &str, bool), Refusal> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token_byte = |byte: u8| match byte {
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' => true,
+        b'^'..=b'`' | b'|' | b'~' => true,
+        _ => byte.is_ascii_alphanumeric(),
+    };
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 impl<'a> Head<'a> {
     /// The headers in their order: name as sent, value without the blanks around it.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.headers.lines().filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            Some((name, value.trim_matches([' ', '\t'])))
-        })
+        header_lines(self.headers).filter_map(split_header)
     }
 
     /// The first header of that name, in whatever case.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
-        self.values(name).next()
-    }
-
-    fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.headers()
-            .filter(move |(is, _)| is.eq_ignore_ascii_case(name))
+            .find(|(is, _)| is.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
-    }
-
-    fn check_headers(&self) -> Result<(), Refusal> {
-        let mut hosts = 0;
-        for (index, line) in self.headers.split_terminator('\n').enumerate() {
-            let line = line.strip_suffix('\r').unwrap_or(line);
-            if line.is_empty() {
-                break;
-            }
-            if index >= HEADERS_MAX {
-                return Err(refused(431, "more than 100 headers"));
-            }
-            if line.contains('\r') {
-                return Err(refused(400, "a carriage return inside a header"));
-            }
-            match line.split_once(':') {
-                Some((name, _)) if is_token(name) => {
-                    hosts += usize::from(name.eq_ignore_ascii_case("host"));
-                }
-                _ => return Err(refused(400, "a header is not NAME: VALUE")),
-            }
-        }
-        match (self.is_1_1, hosts) {
-            (_, 1) | (false, 0) => Ok(()),
-            (true, 0) => Err(refused(400, "HTTP/1.1 without a Host header")),
-            _ => Err(refused(400, "more than one Host header")),
-        }
     }
 
     /// RFC 9112 section 6: where two readers could differ, nobody reads.
     fn body_len(&self) -> Result<usize, Refusal> {
-        let mut lengths = self.values("content-length");
-        let length = lengths.next();
-        if lengths.next().is_some() {
-            return Err(refused(400, "more than one Content-Length"));
-        }
-        let is_encoded = self.header("transfer-encoding").is_some();
-        match (length, is_encoded) {
-            (Some(_), true) => Err(refused(400, "Content-Length beside Transfer-Encoding")),
-            (None, true) => Err(refused(411, "a body needs a Content-Length here")),
-            (None, false) => Ok(0),
-            (Some(length), false) if is_digits(length) => {
-                // More digits than fit are more bytes than are taken.
-                Ok(length.parse().unwrap_or(usize::MAX))
-            }
-            _ => Err(refused(400, "the Content-Length is not a number")),
+        let Framing {
+            lengths,
+            length,
+            is_encoded,
+            ..
+        } = self.framing;
+        match (lengths, is_encoded) {
+            (0, false) => Ok(0),
+            (0, true) => Err(refused(411, "a body needs a Content-Length here")),
+            (1, true) => Err(refused(400, "Content-Length beside Transfer-Encoding")),
+            // More digits than fit are more bytes than are taken.
+            (1, false) if is_digits(length) => Ok(length.parse().unwrap_or(usize::MAX)),
+            (1, false) => Err(refused(400, "the Content-Length is not a number")),
+            _ => Err(refused(400, "more than one Content-Length")),
         }
     }
 
     fn expects_continue(&self) -> Result<bool, Refusal> {
-        match self.header("expect") {
+        match self.framing.expect {
             // RFC 9110 section 10.1.1: from an HTTP/1.0 client it is to be ignored.
             None => Ok(false),
             Some(_) if !self.is_1_1 => Ok(false),
@@ -349,47 +394,6 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte)
         .to_digit(16)
         .and_then(|digit| u8::try_from(digit).ok())
-}
-
-/// Sent before the body to a client that waits for it.
-pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// The words of a status line (RFC 9110 section 15).
-fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "Other",
-    }
-}
-
-/// An answer in plain text, ready to be written at once. `extra` is whole header lines.
-pub(crate) fn answer(status: u16, extra: &str, text: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.0 {status} {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n{extra}\r\n{text}",
-        phrase(status),
-        text.len()
-    )
-    .into_bytes()
 }
 
 #[cfg(test)]
@@ -583,15 +587,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn an_answer_has_its_exact_length() {
-        assert_eq!(
-            String::from_utf8(answer(405, "Allow: GET\r\n", "no")).unwrap(),
-            "HTTP/1.0 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: 2\r\nConnection: close\r\nCache-Control: no-store\r\n\
-             Allow: GET\r\n\r\nno"
-        );
     }
 }

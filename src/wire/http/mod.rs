@@ -1,0 +1,62 @@
+//! HTTP/1.0 and 1.1 requests as bytes, and answers in HTTP/1.0 (RFC 9110, RFC 9112, RFC 1945).
+#![forbid(unsafe_code)]
+
+mod request;
+
+pub(crate) use request::{HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head};
+
+/// Sent before the body to a client that waits for it.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The words of a status line (RFC 9110 section 15).
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Other",
+    }
+}
+
+/// An answer in plain text, ready to be written at once. `extra` is whole header lines.
+pub(crate) fn answer(status: u16, extra: &str, text: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.0 {status} {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n{extra}\r\n{text}",
+        phrase(status),
+        text.len()
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_its_exact_length() {
+        assert_eq!(
+            String::from_utf8(answer(405, "Allow: GET\r\n", "no")).unwrap(),
+            "HTTP/1.0 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 2\r\nConnection: close\r\nCache-Control: no-store\r\n\
+             Allow: GET\r\n\r\nno"
+        );
+    }
+}
