@@ -190,6 +190,10 @@ const REST_EACH: Duration = Duration::from_nanos(500);
 /// The longest rest, so that a request that is merely slow is not slower still.
 const REST_MAX: Duration = Duration::from_millis(5);
 
+/// A client that has just come may still be sending: it is not closed to keep to the limit, only
+/// for want of descriptors.
+const NEW_FOR: Duration = Duration::from_millis(100);
+
 /// The sweeper, until the server stops and what was on its way has been dealt with.
 pub(super) fn sweep(shared: &Arc<Shared>) {
     let mut sweeper = Sweeper {
@@ -280,7 +284,8 @@ impl Sweeper<'_> {
         if self.shared.kept.load(Ordering::SeqCst) > 0 {
             at_most = at_most.min(KEPT_TICK);
         }
-        if self.shared.is_stopping() {
+        let too_many = self.shared.held.load(Ordering::Relaxed) > self.shared.settings.held_max;
+        if self.shared.is_stopping() || too_many {
             at_most = at_most.min(KEPT_TICK);
         }
         at_most
@@ -345,15 +350,20 @@ impl Sweeper<'_> {
         let shared = self.shared;
         let held = shared.held.load(Ordering::Relaxed);
         let mut too_many = held.saturating_sub(shared.settings.held_max);
+        let mut ripe = Instant::now() + shared.settings.request_timeout
+            - NEW_FOR.min(shared.settings.request_timeout);
         if shared.inbox.needs_room.swap(false, Ordering::SeqCst) {
             // A few at a time, so that a passing shortage does not close them all.
             too_many = too_many.max(self.parked.len().div_ceil(16));
+            ripe += NEW_FOR;
         }
         if too_many == 0 {
             return;
         }
         // All have the same time to finish, so the earliest deadline has waited longest.
-        let unfinished = |parked: &&Parked| matches!(parked.phase, Phase::Reading { .. });
+        let unfinished = |parked: &&Parked| {
+            matches!(parked.phase, Phase::Reading { .. }) && parked.deadline <= ripe
+        };
         let mut deadlines: Vec<Instant> = self
             .parked
             .iter()
