@@ -88,8 +88,8 @@ pub(crate) const KEYWORDS: [Keyword; 16] = [
         form: Form::One,
         arguments: "DURATION",
         default: "3s",
-        about: "How long one check may take in all, resolving included. Three seconds outlast the\n\
-                two retransmissions that one lost packet each costs, at 1 s and at 3 s in sum.",
+        about: "How long one check may take in all, resolving included. Three seconds outlast one\n\
+                lost packet, which the system sends again after one second.",
         example: "timeout 10s",
     },
     Keyword {
