@@ -198,12 +198,18 @@ impl Board {
     /// Waits for the run that is on, or else for the next, which starts at once.
     ///
     /// # Errors
-    /// The asker itself, when too many wait already or the prober was stopped.
+    /// The asker itself, when the first outcome of a schedule has come meanwhile, which is all that
+    /// it could wait for; when too many wait already; when the prober was stopped.
     pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
         let mut turn = locked(&self.turn);
         if turn.running && turn.has_room() {
             turn.for_this.push(asker);
             return Ok(());
+        }
+        // What a run found is published before the run is over, so with no run on this is settled;
+        // another run would count once more than the schedule says.
+        if !self.on_request && locked(&self.known).published.runs > 0 {
+            return Err(asker);
         }
         self.ask_next(turn, asker)
     }

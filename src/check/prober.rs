@@ -187,6 +187,10 @@ mod tests {
         }
     }
 
+    fn on_request(check: Box<dyn Check>) -> Prober {
+        Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap()
+    }
+
     fn every_second() -> Schedule {
         Schedule::Every {
             period: SECOND,
@@ -206,8 +210,7 @@ mod tests {
     #[test]
     fn all_who_ask_at_the_same_time_share_one_run() {
         let (check, is_asked, tell) = puppet();
-        let prober =
-            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let prober = on_request(check);
         let (answers, answered) = channel();
         let ask = || prober.board().ask(asker(&answers)).is_ok();
         assert!(ask());
@@ -221,10 +224,26 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_after_the_first_outcome_of_a_schedule_starts_no_run() {
+        let (check, is_asked, tell) = puppet();
+        let clock = ManualClock::new();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        let (answers, answered) = channel();
+        is_asked.recv().unwrap();
+        assert_eq!(prober.board().glance(), None);
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        tell.send(Health::Ok).unwrap();
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
+        // As a caller does that looked before that outcome and asks after it.
+        assert!(prober.board().ask(asker(&answers)).is_err());
+        clock.advance_and_settle(Duration::ZERO);
+        assert_eq!(prober.board().published().runs, 1);
+    }
+
+    #[test]
     fn who_asks_afresh_waits_for_a_run_that_starts_later() {
         let (check, is_asked, tell) = puppet();
-        let prober =
-            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let prober = on_request(check);
         let (answers, answered) = channel();
         assert!(prober.board().ask(asker(&answers)).is_ok());
         is_asked.recv().unwrap();
@@ -239,8 +258,7 @@ mod tests {
     #[test]
     fn who_has_waited_long_enough_is_answered_without_the_run() {
         let (check, is_asked, _tell) = puppet();
-        let prober =
-            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let prober = on_request(check);
         let (answers, answered) = channel();
         assert!(prober.board().ask(asker(&answers)).is_ok());
         is_asked.recv().unwrap();
@@ -252,8 +270,7 @@ mod tests {
     #[test]
     fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
         let (check, is_asked, _tell) = puppet();
-        let prober =
-            Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap();
+        let prober = on_request(check);
         let (answers, answered) = channel();
         assert!(prober.board().ask(asker(&answers)).is_ok());
         is_asked.recv().unwrap();
