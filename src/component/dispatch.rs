@@ -109,7 +109,7 @@ impl Dispatcher {
                     // Others are to be told, and later events, too.
                     let told = panic::catch_unwind(AssertUnwindSafe(|| listener(event)));
                     if told.is_err() {
-                        log.line(Level::Error, format_args!("who is told of events panicked"));
+                        log.line(Level::Error, format_args!("an event listener panicked"));
                     }
                 }
             }

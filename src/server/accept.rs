@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::answers::{self, Asked};
-use super::park::{Held, Kept, Parked, Phase};
+use super::park::{Kept, Phase, park};
 use super::route::{Route, refusal_answer, route};
 use super::{Shared, TICK};
 use crate::check::board::{Answer, Asker};
@@ -146,14 +146,7 @@ impl Leader {
             bytes: self.buffer[..len].to_vec(),
             continued,
         };
-        let deadline = Instant::now() + shared.settings.request_timeout;
-        shared.inbox.push(Parked {
-            stream,
-            peer,
-            phase,
-            deadline,
-            _held: Held::new(shared),
-        });
+        park(shared, stream, peer, phase);
     }
 
     /// Only the first read may wait, and only while somebody else accepts.
@@ -308,15 +301,7 @@ pub(super) fn finish(
         return;
     };
     // Nothing more is read for its meaning, so who it was does not matter any more.
-    let peer = shared.address;
-    let deadline = Instant::now() + phase.patience(shared.settings.request_timeout);
-    shared.inbox.push(Parked {
-        stream,
-        peer,
-        phase,
-        deadline,
-        _held: Held::new(shared),
-    });
+    park(shared, stream, shared.address, phase);
 }
 
 /// Whether closing now would reset the connection over what is unread.

@@ -23,10 +23,10 @@ use crate::sys::socket::{Watch, read_now, wait_for_any, write_now};
 use crate::wire::http::{HEAD_BYTES_MAX, Refusal, Seen, examine, is_head};
 
 /// Counts a connection as held for as long as it lives.
-pub(super) struct Held(Arc<Shared>);
+struct Held(Arc<Shared>);
 
 impl Held {
-    pub(super) fn new(shared: &Arc<Shared>) -> Held {
+    fn new(shared: &Arc<Shared>) -> Held {
         shared.held.fetch_add(1, Ordering::Relaxed);
         Held(shared.clone())
     }
@@ -58,12 +58,12 @@ impl Drop for Kept {
 }
 
 /// A connection that waits for something.
-pub(super) struct Parked {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) phase: Phase,
-    pub(super) deadline: Instant,
-    pub(super) _held: Held,
+struct Parked {
+    stream: TcpStream,
+    peer: SocketAddr,
+    phase: Phase,
+    deadline: Instant,
+    _held: Held,
 }
 
 /// What it waits for.
@@ -93,12 +93,25 @@ impl Phase {
         }
     }
 
-    pub(super) fn patience(&self, request_timeout: Duration) -> Duration {
+    fn patience(&self, request_timeout: Duration) -> Duration {
         match self {
             Phase::Reading { .. } | Phase::Writing { .. } => request_timeout,
             Phase::Draining { .. } => DRAIN_TIME_MAX,
         }
     }
+}
+
+/// Leaves a connection to the sweeper, which holds it until its phase has had its time.
+pub(super) fn park(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, phase: Phase) {
+    let deadline = Instant::now() + phase.patience(shared.settings.request_timeout);
+    let held = Held::new(shared);
+    shared.inbox.push(Parked {
+        stream,
+        peer,
+        phase,
+        deadline,
+        _held: held,
+    });
 }
 
 /// Where other threads leave connections for the sweeper, and wake it.
@@ -129,7 +142,7 @@ impl Inbox {
         })
     }
 
-    pub(super) fn push(&self, parked: Parked) {
+    fn push(&self, parked: Parked) {
         let mut queue = locked(&self.parked);
         // Read under the lock under which it is set.
         if self.is_closed.load(Ordering::SeqCst) {
@@ -263,6 +276,8 @@ impl Sweeper<'_> {
                 Level::Error,
                 format_args!("poll failed: {error}"),
             );
+            // The next try may fail as fast, and must not become a busy loop.
+            let _ = wait_for_any(&mut [], REST_MAX);
         }
     }
 
