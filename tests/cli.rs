@@ -81,7 +81,10 @@ fn every_keyword_has_a_page_with_an_example_and_its_lines_fit_a_terminal() {
     }
     let (code, page, _) = run(&["help", "reasons"]);
     assert_eq!(code, 0);
-    assert!(page.contains("\n  tcp connect refused\n"), "{page}");
+    assert!(
+        page.contains("\n  tcp connect refused\n      Nobody listens"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -6,16 +6,14 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use crate::check::Check;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
-use crate::net::deadline::Deadline;
+use crate::net::conversation::converse;
 use crate::net::dial::{Family, Target, checked_host};
 use crate::net::port::Port;
-use crate::sys::socket::read_now;
 use crate::units::Span;
 
 /// Checks whether a TCP service is accepting connections (seed 001).
@@ -104,16 +102,10 @@ impl TcpCheck {
 impl Check for TcpCheck {
     fn check(&mut self) -> Outcome {
         let mut reached = Vec::new();
-        let connected = self
-            .target
-            .connect(Deadline::after(self.timeout), |stream, address| {
-                close(stream);
-                reached.push(address.to_string());
-            });
-        match connected {
-            Ok(()) => Outcome::new(Health::Ok, Reason::TcpConnected).with_detail(reached.join(" ")),
-            Err(outcome) => outcome,
-        }
+        converse(&self.target, self.timeout, |conversation| {
+            reached.push(conversation.peer().to_string());
+            Outcome::new(Health::Ok, Reason::TcpConnected).with_detail(reached.join(" "))
+        })
     }
 
     fn budget(&self) -> Option<Duration> {
@@ -126,23 +118,6 @@ impl fmt::Debug for TcpCheck {
         match &self.name {
             Some(name) => f.write_str(name),
             None => write!(f, "TcpCheck({} within {:?})", self.target, self.timeout),
-        }
-    }
-}
-
-/// What a service may have said already that is read before closing; a greeting is far shorter.
-const GREETING_BYTES_MAX: usize = 4_096;
-
-/// Closes at once and politely: closing with bytes unread would reset the connection, and many a
-/// service logs that as an error.
-fn close(stream: TcpStream) {
-    // An error here means that the peer closed first, and then there is nothing to be polite to.
-    let _ = stream.shutdown(Shutdown::Write);
-    let mut greeting = [0; 512];
-    for _ in 0..GREETING_BYTES_MAX / greeting.len() {
-        match read_now(&stream, &mut greeting) {
-            Ok(len) if len > 0 => {}
-            _ => return,
         }
     }
 }

@@ -120,11 +120,9 @@ fn overview() -> String {
 
 fn page(topic: &str) -> Option<String> {
     if topic == "reasons" {
-        let words: Vec<&str> = Reason::ALL.iter().map(|reason| reason.words()).collect();
-        return Some(format!(
-            "how a check can end:\n\n  {}\n",
-            words.join("\n  ")
-        ));
+        let row = |reason: &Reason| format!("\n  {}\n      {}", reason.words(), reason.about());
+        let rows: String = Reason::ALL.iter().map(row).collect();
+        return Some(format!("how a check can end:\n{rows}\n"));
     }
     let command = COMMANDS.iter().find(|(name, _)| *name == topic);
     command

@@ -13,6 +13,11 @@ impl Deadline {
         Deadline(Instant::now() + budget)
     }
 
+    /// That long from now, if this is not earlier.
+    pub(crate) fn earlier(self, budget: Duration) -> Deadline {
+        Deadline(self.0.min(Instant::now() + budget))
+    }
+
     /// What is left; `None` when it has passed, since std's sockets refuse a timeout of zero.
     pub(crate) fn left(self) -> Option<Duration> {
         let left = self.0.saturating_duration_since(Instant::now());

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
@@ -63,6 +64,8 @@ pub(crate) struct Target {
     pub(crate) family: Family,
     pub(crate) source_host: Option<String>,
     pub(crate) source_port: Option<Port>,
+    /// How long resolving and connecting may take, where that is less than the whole.
+    pub(crate) connect_timeout: Option<Duration>,
 }
 
 impl Target {
@@ -77,6 +80,7 @@ impl Target {
             family: Family::Any,
             source_host: None,
             source_port: None,
+            connect_timeout: None,
         })
     }
 
@@ -90,6 +94,10 @@ impl Target {
         deadline: Deadline,
         mut each: impl FnMut(TcpStream, SocketAddr),
     ) -> Result<(), Outcome> {
+        let deadline = match self.connect_timeout {
+            Some(timeout) => deadline.earlier(timeout),
+            None => deadline,
+        };
         let addresses = self.addresses(deadline)?;
         let mut problem = None;
         for (index, address) in addresses.iter().enumerate() {

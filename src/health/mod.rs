@@ -4,8 +4,12 @@
 //! only names things; nothing here decides.
 #![forbid(unsafe_code)]
 
+mod reason;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use reason::Reason;
 
 use crate::units::Threshold;
 
@@ -196,142 +200,6 @@ impl Standing {
     }
 }
 
-/// Why a run ended as it did: a closed list of fixed words, part of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// A closure, or a state given as an outcome, said ok.
-    SaidOk,
-    /// It said warn.
-    SaidWarn,
-    /// It said fail.
-    SaidFail,
-    /// It said unknown.
-    SaidUnknown,
-    /// The connection was accepted.
-    TcpConnected,
-    /// No answer to the connection request within the timeout.
-    TcpConnectTimeout,
-    /// Nobody listens there, or the connection met itself.
-    TcpConnectRefused,
-    /// The connection was reset while it was being made.
-    TcpConnectReset,
-    /// The network says that the host cannot be reached.
-    TcpHostUnreachable,
-    /// This machine has no route there: a failure for answers, but our own network may be at fault.
-    TcpNetworkUnreachable,
-    /// The source address or port cannot be used here and now.
-    TcpSourceUnavailable,
-    /// This machine's own rules forbid the connection.
-    TcpNotPermitted,
-    /// The system refused the connection for a reason that no other word covers.
-    TcpError,
-    /// The name does not exist.
-    ResolveNoSuchName,
-    /// The name exists, without an address of the family asked for.
-    ResolveNoAddress,
-    /// The resolver did not answer in time.
-    ResolveTimeout,
-    /// The resolver failed.
-    ResolveFailure,
-    /// Too many names are waiting for the resolver.
-    ResolveQueueFull,
-    /// No file descriptor was to be had.
-    OutOfDescriptors,
-    /// No memory for the connection was to be had.
-    OutOfMemory,
-    /// The check panicked.
-    CheckPanicked,
-    /// Enough of the combined checks pass.
-    QuorumMet,
-    /// Too few of the combined checks pass.
-    QuorumMissed,
-    /// Too many of the combined checks are unknown to tell.
-    QuorumOpen,
-    /// A human has to reset it.
-    AwaitsReset,
-    /// A human reset it.
-    Reset,
-    /// No outcome yet.
-    NotYetKnown,
-    /// The last known outcome is too old.
-    Stale,
-}
-
-impl Reason {
-    /// Every reason, for lists in manuals and tests.
-    pub const ALL: [Reason; 28] = [
-        Reason::SaidOk,
-        Reason::SaidWarn,
-        Reason::SaidFail,
-        Reason::SaidUnknown,
-        Reason::TcpConnected,
-        Reason::TcpConnectTimeout,
-        Reason::TcpConnectRefused,
-        Reason::TcpConnectReset,
-        Reason::TcpHostUnreachable,
-        Reason::TcpNetworkUnreachable,
-        Reason::TcpSourceUnavailable,
-        Reason::TcpNotPermitted,
-        Reason::TcpError,
-        Reason::ResolveNoSuchName,
-        Reason::ResolveNoAddress,
-        Reason::ResolveTimeout,
-        Reason::ResolveFailure,
-        Reason::ResolveQueueFull,
-        Reason::OutOfDescriptors,
-        Reason::OutOfMemory,
-        Reason::CheckPanicked,
-        Reason::QuorumMet,
-        Reason::QuorumMissed,
-        Reason::QuorumOpen,
-        Reason::AwaitsReset,
-        Reason::Reset,
-        Reason::NotYetKnown,
-        Reason::Stale,
-    ];
-
-    /// The fixed words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Reason::SaidOk => "said ok",
-            Reason::SaidWarn => "said warn",
-            Reason::SaidFail => "said fail",
-            Reason::SaidUnknown => "said unknown",
-            Reason::TcpConnected => "tcp connected",
-            Reason::TcpConnectTimeout => "tcp connect timeout",
-            Reason::TcpConnectRefused => "tcp connect refused",
-            Reason::TcpConnectReset => "tcp connect reset",
-            Reason::TcpHostUnreachable => "tcp host unreachable",
-            Reason::TcpNetworkUnreachable => "tcp network unreachable",
-            Reason::TcpSourceUnavailable => "tcp source unavailable",
-            Reason::TcpNotPermitted => "tcp not permitted",
-            Reason::TcpError => "tcp error",
-            Reason::ResolveNoSuchName => "resolve no such name",
-            Reason::ResolveNoAddress => "resolve no address",
-            Reason::ResolveTimeout => "resolve timeout",
-            Reason::ResolveFailure => "resolve failure",
-            Reason::ResolveQueueFull => "resolve queue full",
-            Reason::OutOfDescriptors => "out of descriptors",
-            Reason::OutOfMemory => "out of memory",
-            Reason::CheckPanicked => "check panicked",
-            Reason::QuorumMet => "quorum met",
-            Reason::QuorumMissed => "quorum missed",
-            Reason::QuorumOpen => "quorum open",
-            Reason::AwaitsReset => "awaits reset",
-            Reason::Reset => "reset",
-            Reason::NotYetKnown => "not yet known",
-            Reason::Stale => "stale",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
-}
-
 /// What one run of a check found, and why, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -414,7 +282,8 @@ mod tests {
         assert_eq!(words.len(), Reason::ALL.len());
         for word in words {
             assert!(
-                word.bytes().all(|b| b.is_ascii_lowercase() || b == b' '),
+                word.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b" +".contains(&b)),
                 "{word:?}"
             );
         }
