@@ -3,6 +3,7 @@
 //! What goes wrong here is an outcome with the phase that ended it. No protocol is spoken here.
 #![forbid(unsafe_code)]
 
+pub(crate) mod cidr;
 pub(crate) mod conversation;
 pub(crate) mod deadline;
 pub(crate) mod dial;

@@ -199,6 +199,11 @@ impl HealthCheckServer {
         })
     }
 
+    /// The table of what is mounted.
+    pub(crate) fn components(&self) -> &Arc<Components> {
+        &self.shared.components
+    }
+
     /// Has every event told to `listener`, in order, on a thread of its own. To be called before
     /// the server is started.
     pub fn on_event(&self, listener: impl Fn(&Event) + Send + 'static) {
