@@ -1,7 +1,7 @@
 //! From text to words: lines, blanks, quotes, comments.
 //!
 //! ```text
-//! LINE    = [BLANKS] WORD (BLANKS WORD)* [COMMENT]      a line without leading blanks opens a block
+//! LINE    = [BLANKS] WORD (BLANKS WORD)* [COMMENT]     a line without leading blanks opens a block
 //! WORD    = plain characters up to a blank | '"' (character | ESCAPE)* '"'
 //! ESCAPE  = \" \\ \n \r \t \xNN
 //! COMMENT = '#' at the start of a word, up to the end of the line

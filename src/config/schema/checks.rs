@@ -9,9 +9,9 @@ pub(super) const KINDS: &[Keyword] = &[
         "tcp",
         Form::Words(1),
         "HOST:PORT",
-        "Checks that a TCP service accepts connections, and with 'send' and 'expect' what it says.\n\
-         HOST is a name, an IPv4 address or an IPv6 address in brackets; PORT is 1 to 65535 or the\n\
-         name of a service.",
+        "Checks that a TCP service accepts connections, and with 'send' and 'expect' what it\n\
+         says. HOST is a name, an IPv4 address or an IPv6 address in brackets; PORT is 1 to 65535\n\
+         or the name of a service.",
         "tcp [2001:db8::1]:smtp",
     ),
     Keyword::new(

@@ -41,8 +41,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Form::List(1),
         "DURATION [fast DURATION] [down DURATION]",
         "The check runs by itself this often, from start to start, and callers are answered from\n\
-         memory. 'fast' is the pace while the state is about to change, 'down' while it is failed;\n\
-         both are as 'every' by default. For a heartbeat: how often a report is due.",
+         memory. 'fast' is the pace while the state is about to change, 'down' while it is\n\
+         failed; both are as 'every' by default. For a heartbeat: how often a report is due.",
         "every 5s fast 1s down 10s",
     )
     .default("5s")
@@ -171,8 +171,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "only-if",
         Form::List(1),
         "NAME...",
-        "It is asked only while all of these are ok; otherwise nothing is known of it. For our own\n\
-         uplink: when that is down, everything behind it merely looks dead.",
+        "It is asked only while all of these are ok; otherwise nothing is known of it. For our\n\
+         own uplink: when that is down, everything behind it merely looks dead.",
         "only-if uplink",
     )
     .of(SCHEDULED),

@@ -122,8 +122,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "server-name",
         Form::List(1),
         "NAME...",
-        "Host names under which browsers reach this server, so that the page's buttons work there;\n\
-         addresses and localhost always do.",
+        "Host names under which browsers reach this server, so that the page's buttons work\n\
+         there; addresses and localhost always do.",
         "server-name health.example.org",
     ),
     Keyword::new(
@@ -131,8 +131,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "state-dir",
         Form::Words(1),
         "DIRECTORY",
-        "Where manual resets that are due and maintenance are kept over a restart. Without it they\n\
-         are lost.",
+        "Where manual resets that are due and maintenance are kept over a restart. Without it\n\
+         they are lost.",
         "state-dir /var/lib/failover",
     ),
     Keyword::new(
@@ -140,8 +140,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "max-connections",
         Form::Words(1),
         "COUNT",
-        "How many connections may be unfinished at a time. Over it the unfinished request that has\n\
-         waited longest is closed; a finished one never is.",
+        "How many connections may be unfinished at a time. Over it the unfinished request that\n\
+         has waited longest is closed; a finished one never is.",
         "max-connections 2000",
     )
     .default("three quarters of the descriptor limit"),
