@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+pub(crate) mod dns;
 pub(crate) mod prober;
+pub(crate) mod smtp;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
