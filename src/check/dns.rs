@@ -182,11 +182,7 @@ impl DnsCheck {
         let Ok(server) = port.and_then(|port| Target::new(&host, port)) else {
             return unknown.with_detail(host);
         };
-        let mut outcome = self.ask_server(&server);
-        if !is_of_the_name(outcome.reason) {
-            outcome.health = Health::Unknown;
-        }
-        outcome
+        excused(self.ask_server(&server))
     }
 
     fn judge(&self, answer: &Message) -> Outcome {
@@ -267,12 +263,16 @@ fn fail(reason: Reason) -> Outcome {
     Outcome::new(Health::Fail, reason)
 }
 
-/// Whether the server has answered, and it is the name that the outcome is about.
-fn is_of_the_name(reason: Reason) -> bool {
-    matches!(
-        reason,
+/// The outcome where the server is not what is checked: unknown, unless it is about the name.
+fn excused(mut outcome: Outcome) -> Outcome {
+    let is_of_the_name = matches!(
+        outcome.reason,
         Reason::DnsAnswered | Reason::DnsNoSuchName | Reason::DnsNoRecord | Reason::DnsUnexpected
-    )
+    );
+    if !is_of_the_name {
+        outcome.health = Health::Unknown;
+    }
+    outcome
 }
 
 /// A record's text without what does not matter in it: case, last dots, ways to write an address.
@@ -307,5 +307,103 @@ impl fmt::Debug for DnsCheck {
             "DnsCheck({} {kind} within {:?})",
             self.name, self.timeout
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::dns::{CLASS_IN, RESPONSE};
+
+    fn check() -> DnsCheck {
+        DnsCheck::new("www.example", 3).unwrap()
+    }
+
+    fn alias(name: &str, target: &str) -> Record {
+        Record {
+            name: Name::parse(name).unwrap(),
+            kind: CNAME,
+            class: CLASS_IN,
+            ttl: 60,
+            data: Data::Name(Name::parse(target).unwrap()),
+        }
+    }
+
+    /// What an answer with these records comes to.
+    fn judged(check: &DnsCheck, answers: Vec<Record>) -> String {
+        let query = check.query().unwrap();
+        let answer = Message {
+            flags: RESPONSE,
+            answers,
+            ..query
+        };
+        check.judge(&answer).to_string()
+    }
+
+    #[test]
+    fn aliases_are_followed_and_cannot_loop() {
+        let address = Record {
+            kind: A,
+            data: Data::A([192, 0, 2, 1].into()),
+            ..alias("c.example", ".")
+        };
+        let chain = |last: Record| {
+            let first = alias("WWW.example", "b.example");
+            // In no order.
+            judged(&check(), vec![last, alias("b.example", "C.example"), first])
+        };
+        assert_eq!(chain(address.clone()), "dns answered: 192.0.2.1");
+        let no_record = "dns no record: www.example A";
+        let lost = alias("c.example", "d.example");
+        assert_eq!(
+            chain(lost),
+            format!("{no_record}: it is an alias of d.example.")
+        );
+        let round = alias("c.example", "www.example");
+        assert!(chain(round).starts_with(no_record));
+        // The address of another name is not this one's.
+        assert_eq!(judged(&check(), vec![address]), no_record);
+    }
+
+    #[test]
+    fn trouble_with_our_own_server_says_nothing_of_the_name() {
+        for (reason, health) in [
+            (Reason::DnsNoSuchName, Health::Fail),
+            (Reason::DnsNoRecord, Health::Fail),
+            (Reason::DnsUnexpected, Health::Fail),
+            (Reason::DnsServerFailure, Health::Unknown),
+            (Reason::DnsRefused, Health::Unknown),
+            (Reason::DnsUnreachable, Health::Unknown),
+            (Reason::AnswerTimeout, Health::Unknown),
+            (Reason::TcpConnectRefused, Health::Unknown),
+        ] {
+            assert_eq!(excused(fail(reason)).health, health, "{reason}");
+        }
+    }
+
+    #[test]
+    fn only_what_matters_in_a_record_is_compared() {
+        for (record, written) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:0DB8:0:0::1"),
+            ("10 mail.example.", " 10  MAIL.example"),
+            (".", "."),
+        ] {
+            assert_eq!(plain(record), plain(written));
+        }
+        assert_ne!(plain("10 mail.example."), plain("mail.example"));
+    }
+
+    #[test]
+    fn an_address_is_turned_round_for_ptr_only() {
+        let ptr = DnsCheck::new("192.0.2.1", 3)
+            .unwrap()
+            .record_type("ptr")
+            .unwrap();
+        let name = |check: &DnsCheck| check.query().unwrap().questions[0].name.to_string();
+        assert_eq!(name(&ptr), "1.2.0.192.in-addr.arpa.");
+        assert_eq!(name(&check()), "www.example.");
+        assert_eq!(check().query().unwrap().flags, RECURSION_DESIRED);
+        assert_eq!(check().without_recursion().query().unwrap().flags, 0);
     }
 }

@@ -30,10 +30,10 @@ const PARTING: Duration = Duration::from_millis(200);
 /// Checks whether a TCP service is accepting connections (seed 001), and, if that is asked for,
 /// whether it says a certain text: `+PONG` to `PING`, or `* OK` as its greeting.
 ///
-/// Reasons: `tcp connected`, `text found`; failures `text missing`, `answer timeout`, `answer
-/// reset`, `send timeout` (with [`send`](TcpCheck::send) or [`expect`](TcpCheck::expect)); failures `tcp connect timeout`, `tcp connect refused`, `tcp connect
-/// reset`, `tcp host unreachable`, `tcp network unreachable`, `resolve no such name`, `resolve no
-/// address`; unknown `resolve timeout`, `resolve failure`, `resolve queue full`, `tcp source
+/// Reasons: `tcp connected`, `text found`; failures `tcp connect timeout`, `tcp connect refused`,
+/// `tcp connect reset`, `tcp host unreachable`, `tcp network unreachable`, `resolve no such name`,
+/// `resolve no address`, and of a conversation `text missing`, `answer timeout`, `answer reset`,
+/// `send timeout`; unknown `resolve timeout`, `resolve failure`, `resolve queue full`, `tcp source
 /// unavailable`, `tcp not permitted`, `tcp error`, `out of descriptors`, `out of memory`.
 ///
 /// ```
@@ -173,7 +173,8 @@ impl TcpCheck {
         if !self.send.is_empty() {
             // An answer that arrives after the close would be answered with a reset.
             conversation.end_sending();
-            conversation.await_end(PARTING);
+            conversation.hurry(PARTING);
+            conversation.await_end();
         }
         Ok(Reason::TcpConnected)
     }

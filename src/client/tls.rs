@@ -46,9 +46,10 @@ pub(crate) fn greet(
 /// Ends a handshake that the server would go on with: a hello that is just dropped is an error in
 /// many a log.
 pub(crate) fn part(conversation: &mut Conversation) {
+    conversation.hurry(PARTING);
     // The answer is known; a server that has gone is not told.
     if conversation.send(&CLOSE).is_ok() {
         conversation.end_sending();
-        conversation.await_end(PARTING);
+        conversation.await_end();
     }
 }

@@ -189,20 +189,22 @@ impl Conversation {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Waits for the peer to close, at most that long and within the deadline, and drops what it
-    /// still says. Closing before that resets the connection as soon as an answer arrives.
-    pub(crate) fn await_end(&mut self, at_most: Duration) {
-        let deadline = self.deadline;
-        self.deadline = deadline.earlier(at_most);
+    /// From now on everything has to be over that soon, if that is before the deadline.
+    pub(crate) fn hurry(&mut self, at_most: Duration) {
+        self.deadline = self.deadline.earlier(at_most);
+    }
+
+    /// Waits for the peer to close and drops what it still says. Closing before that resets the
+    /// connection as soon as an answer arrives.
+    pub(crate) fn await_end(&mut self) {
         let mut dropped = 0;
         while dropped < LINGER_BYTES_MAX {
             self.received.clear();
             match self.receive(CHUNK_LEN) {
                 Ok(len) if len > 0 => dropped += len,
-                _ => break,
+                _ => return,
             }
         }
-        self.deadline = deadline;
     }
 
     /// Closes at once and politely: closing with bytes unread would reset the connection, and many
