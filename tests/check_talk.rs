@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ fn a_byte_now_and_then_extends_nothing() {
             a_moment();
         }
     });
-    assert!(found(tcp(port, 0.5).expect("never").unwrap()).starts_with("fail: answer timeout: 2"));
+    assert!(found(tcp(port, 0.5).expect("never").unwrap()).starts_with("fail: answer timeout"));
     assert_eq!(found(smtp(port, 0.5)), "fail: answer timeout");
     let port = peer(|mut stream| {
         for byte in b"\x16\x03\x03\0\x3d\x02\0\0\x39\x03" {
@@ -173,7 +173,7 @@ fn another_text_is_shown_and_what_comes_late_is_not_waited_for() {
     );
     let port = says(&[b"SSH-2.0-x\r\n"]);
     assert_eq!(
-        found(tcp(port, 0.2).expect("* OK").unwrap()),
+        found(tcp(port, 1.5).expect("* OK").unwrap()),
         "fail: answer timeout: SSH-2.0-x\\r\\n"
     );
 }
