@@ -6,10 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+pub(crate) mod dns;
 pub(crate) mod heartbeat;
 pub(crate) mod maint;
 pub(crate) mod prober;
+pub(crate) mod smtp;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,4 +8,5 @@ pub(crate) mod conversation;
 pub(crate) mod deadline;
 pub(crate) mod dial;
 pub(crate) mod port;
+pub(crate) mod random;
 pub(crate) mod resolve;
