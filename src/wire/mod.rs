@@ -7,3 +7,4 @@ pub(crate) mod base64;
 pub(crate) mod digest;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod url;
