@@ -6,9 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+mod health_json;
+pub(crate) mod http;
 pub(crate) mod maint;
 pub(crate) mod prober;
+pub(crate) mod status;
 pub(crate) mod tcp;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
