@@ -73,9 +73,9 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
-//! | `wire` | pure codecs: HTTP, DNS, TLS, base64, digests |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
-//! | `client` | whole conversations as a client: SMTP, TLS, DNS |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
+//! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -94,10 +94,13 @@ pub use check::Check;
 pub use check::board::Published;
 pub use check::dns::DnsCheck;
 pub use check::heartbeat::{HeartbeatCheck, Reports};
+pub use check::http::HttpCheck;
 pub use check::maint::{Maint, Mode};
 pub use check::smtp::SmtpCheck;
+pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
 pub use check::tls::TlsCheck;
+pub use check::value::Side;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};

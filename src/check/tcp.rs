@@ -129,15 +129,6 @@ impl TcpCheck {
         Ok(self)
     }
 
-    /// The same for a target that is made already.
-    pub(crate) fn to(target: Target, timeout: Span) -> TcpCheck {
-        TcpCheck {
-            target,
-            timeout: timeout.duration(),
-            name: None,
-        }
-    }
-
     /// Connects from this address of the machine, or from the one that this name has. Default: the
     /// one that the system chooses.
     ///

@@ -7,4 +7,6 @@ pub(crate) mod base64;
 pub(crate) mod digest;
 pub(crate) mod dns;
 pub(crate) mod http;
+pub(crate) mod json;
 pub(crate) mod tls;
+pub(crate) mod url;

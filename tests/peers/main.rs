@@ -10,6 +10,7 @@ mod chroot;
 mod clients;
 mod haproxy;
 mod htpasswd;
+mod http_check;
 mod http_get;
 mod keepalived;
 mod service;
