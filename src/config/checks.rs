@@ -8,7 +8,13 @@ use super::component::TIMEOUT;
 use super::schema::{self, Place};
 use super::section::Section;
 use crate::check::Check;
+use crate::check::dns::DnsCheck;
+use crate::check::http::HttpCheck;
+use crate::check::smtp::SmtpCheck;
+use crate::check::status::StatusSet;
 use crate::check::tcp::TcpCheck;
+use crate::check::tls::TlsCheck;
+use crate::check::value::Side;
 use crate::error::Error;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
@@ -32,6 +38,10 @@ pub(crate) fn check(
     };
     match kind.keyword.name {
         "tcp" => reader.tcp(),
+        "http" => reader.http(),
+        "tls" => reader.tls(),
+        "smtp" => reader.smtp(),
+        "dns" => reader.dns(),
         other => {
             let message = format!("{other:?} is not for this place");
             section.problems.error(kind.at, message);
@@ -107,7 +117,106 @@ impl Reader<'_> {
     }
 
     fn tcp(&self) -> Option<Box<dyn Check>> {
-        let check = TcpCheck::to(self.target()?, self.span()?);
+        let section = self.section;
+        let mut check = TcpCheck::to(self.target()?, self.span()?);
+        if let Some(bytes) = section.bytes("send") {
+            check = section.checked("send", check.send(bytes))?;
+        }
+        if let Some(bytes) = section.bytes("expect") {
+            check = section.checked("expect", check.expect(bytes))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn http(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(HttpCheck::new(&self.kind.text(), self.span()?))?;
+        self.way(check.target_mut());
+        if let Some(method) = section.text("method") {
+            check = section.checked("method", check.method(&method))?;
+        }
+        for header in section.all("header") {
+            let [name, value] = header.words.as_slice() else {
+                continue;
+            };
+            let checked = check.header(&name.text, &value.text);
+            check = section.problems.or_error(name.at, checked)?;
+        }
+        if let Some(host) = section.text("host") {
+            check = section.checked("host", check.host(&host))?;
+        }
+        if let Some(statuses) = section.value::<StatusSet>("expect-status") {
+            check = section.checked("expect-status", check.expect_status(statuses))?;
+        }
+        if let Some(bytes) = section.bytes("expect-body") {
+            check = section.checked("expect-body", check.expect_body(bytes))?;
+        }
+        if let Some(count) = section.number("follow", 0, 10) {
+            let count = u8::try_from(count).unwrap_or(0);
+            check = section.checked("follow", check.follow(count))?;
+        }
+        if let Some((key, side, limit)) = self.value_rule()? {
+            check = section.checked("value", check.value(&key, side, limit))?;
+        }
+        Some(Box::new(check))
+    }
+
+    /// `value KEY below|above NUMBER`; the outer `None` is an error that was told.
+    fn value_rule(&self) -> Option<Option<(String, Side, f64)>> {
+        let section = self.section;
+        let Some(setting) = section.find("value") else {
+            return Some(None);
+        };
+        let [key, side, limit] = setting.words.as_slice() else {
+            return None;
+        };
+        let side = section
+            .problems
+            .or_error(side.at, Side::try_from(side.text.as_str()))?;
+        let number = limit.text.parse::<f64>().ok();
+        let Some(number) = number.filter(|number| number.is_finite()) else {
+            let message = format!("{:?} is no number; expected one, such as 100", limit.text);
+            section.problems.error(limit.at, message);
+            return None;
+        };
+        Some(Some((key.text.clone(), side, number)))
+    }
+
+    fn tls(&self) -> Option<Box<dyn Check>> {
+        let mut check = TlsCheck::to(self.target()?, self.span()?);
+        if let Some(name) = self.section.text("sni") {
+            check = self.section.checked("sni", check.sni(&name))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn smtp(&self) -> Option<Box<dyn Check>> {
+        let mut check = SmtpCheck::to(self.target()?, self.span()?);
+        if let Some(name) = self.section.text("helo") {
+            check = self.section.checked("helo", check.helo(&name))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn dns(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(DnsCheck::new(&self.kind.text(), self.span()?))?;
+        if let Some(text) = section.text("server") {
+            let (host, port) = match host_and_port(&text) {
+                Ok((host, port)) => (host, port),
+                Err(_) => (text.as_str(), "53"),
+            };
+            check = section.checked("server", check.server(host, port))?;
+        }
+        if let Some(kind) = section.text("type") {
+            check = section.checked("type", check.record_type(&kind))?;
+        }
+        if let Some(record) = section.text("expect") {
+            check = section.checked("expect", check.expect(&record))?;
+        }
+        if section.has("no-recursion") {
+            check = check.without_recursion();
+        }
         Some(Box::new(check))
     }
 }

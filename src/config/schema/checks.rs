@@ -417,6 +417,16 @@ pub(super) const SETTINGS: &[Keyword] = &[
     .of(&["dns"]),
     Keyword::new(
         Place::Check,
+        "no-recursion",
+        Form::Alone,
+        "",
+        "The name server is asked for what it is responsible for itself, not to ask others.",
+        "no-recursion",
+    )
+    .default("off")
+    .of(&["dns"]),
+    Keyword::new(
+        Place::Check,
         "fresher-than",
         Form::Words(1),
         "DURATION",
