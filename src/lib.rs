@@ -73,8 +73,9 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
-//! | `wire` | pure codecs: HTTP, base64, digests |
+//! | `wire` | pure codecs: HTTP, base64, digests, PostgreSQL |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -91,6 +92,7 @@ struct Readme;
 pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::board::Published;
+pub use check::postgres::{Lag, PostgresCheck, Role};
 pub use check::tcp::TcpCheck;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
@@ -113,6 +115,7 @@ mod auth;
 mod check;
 #[doc(hidden)]
 pub mod cli;
+mod client;
 mod clock;
 mod component;
 mod config;

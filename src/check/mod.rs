@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+pub(crate) mod postgres;
 pub(crate) mod prober;
 pub(crate) mod tcp;
 

@@ -75,6 +75,11 @@ impl Conversation {
         self.peer
     }
 
+    /// Whether the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.left().is_none()
+    }
+
     /// Sends all of it.
     ///
     /// # Errors

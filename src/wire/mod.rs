@@ -6,3 +6,4 @@
 pub(crate) mod base64;
 pub(crate) mod digest;
 pub(crate) mod http;
+pub(crate) mod postgres;
