@@ -1,4 +1,5 @@
-//! The program against the real ones that it is made for: HAProxy, keepalived, curl, ApacheBench.
+//! The program against the real ones that it is made for: HAProxy, keepalived, PostgreSQL,
+//! curl, ApacheBench.
 //!
 //! `make test-peers` installs them where it may and runs this. A program that is missing is said
 //! to be, and its tests are skipped; with `FAILOVER_PEERS_REQUIRED=1` that is a failure, unless
@@ -7,9 +8,11 @@
 
 mod chroot;
 mod clients;
+mod cluster;
 mod haproxy;
 mod htpasswd;
 mod http_get;
 mod keepalived;
+mod postgres;
 mod service;
 mod support;
