@@ -73,8 +73,8 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
-//! | `wire` | pure codecs: HTTP, base64, digests, PostgreSQL |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
 //! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
@@ -92,8 +92,16 @@ struct Readme;
 pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::board::Published;
+pub use check::dns::DnsCheck;
+pub use check::heartbeat::{HeartbeatCheck, Reports};
+pub use check::http::HttpCheck;
+pub use check::maint::{Maint, Mode};
 pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::smtp::SmtpCheck;
+pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
+pub use check::tls::TlsCheck;
+pub use check::value::Side;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
@@ -119,6 +127,7 @@ mod client;
 mod clock;
 mod component;
 mod config;
+mod daemon;
 mod decide;
 mod error;
 mod event;

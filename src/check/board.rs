@@ -5,10 +5,12 @@
 //! anything that waits: one for what is known, one for whose turn it is.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::check::maint::Maint;
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::{Health, Outcome, Reason, Standing, State};
@@ -32,7 +34,21 @@ pub struct Published {
     pub skipped: u64,
     /// How often the state has changed.
     pub changes: u64,
+    /// What a human has put it into, if anything.
+    pub maint: Option<Maint>,
 }
+
+/// One run that has ended, as the history keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// When it ended.
+    pub(crate) at: Moment,
+    pub(crate) health: Health,
+    pub(crate) took: Duration,
+}
+
+/// Runs that a history keeps: a strip across a phone, and 1.5 KB.
+const HISTORY_LEN: usize = 48;
 
 /// What is told to who watches a board.
 #[derive(Clone, Debug)]
@@ -88,6 +104,7 @@ struct Known {
     held: Standing,
     fresh_until: Option<Moment>,
     stale: bool,
+    history: VecDeque<Run>,
     watcher: Option<Watcher>,
 }
 
@@ -115,6 +132,7 @@ impl Board {
             unknowns: 0,
             skipped: 0,
             changes: 0,
+            maint: None,
         };
         let on_request = settings.schedule == Schedule::OnRequest;
         let delay = match settings.schedule {
@@ -127,6 +145,7 @@ impl Board {
             held: standing,
             fresh_until,
             stale: false,
+            history: VecDeque::new(),
             watcher: None,
         };
         Board {
@@ -162,6 +181,16 @@ impl Board {
         self.fresh().published.standing.state
     }
 
+    /// The state that the check has come to and comes back to, stale or in maintenance or not.
+    pub(crate) fn judged(&self) -> State {
+        let known = self.fresh();
+        if known.stale {
+            State::Unknown
+        } else {
+            known.held.state
+        }
+    }
+
     /// All that is known at this moment.
     pub(crate) fn published(&self) -> Published {
         self.fresh().published.clone()
@@ -170,10 +199,13 @@ impl Board {
     /// What a caller gets without waiting; `None` when it has to wait, for a run of its own or
     /// because nothing is known yet and the first outcome is to decide.
     pub(crate) fn glance(&self) -> Option<State> {
+        let known = self.fresh();
+        if known.published.maint.is_some() {
+            return Some(known.published.standing.state);
+        }
         if self.on_request {
             return None;
         }
-        let known = self.fresh();
         let first_decides = known.published.runs == 0 && known.held.state == State::Unknown;
         (!first_decides || known.stale).then_some(known.published.standing.state)
     }
@@ -181,16 +213,44 @@ impl Board {
     /// Marks the board stale if it is, tells the watcher, and says when to look again.
     pub(crate) fn look(&self) -> Option<Moment> {
         let known = self.fresh();
-        if known.stale { None } else { known.fresh_until }
+        let stale_at = known.fresh_until.filter(|_| !known.stale);
+        let maint_ends = known.published.maint.as_ref().and_then(|maint| maint.until);
+        match (stale_at, maint_ends) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Puts it into maintenance, or ends that. What its check finds is judged on underneath.
+    pub(crate) fn maintain(&self, maint: Option<Maint>) {
+        let now = self.clock.now();
+        let mut known = self.fresh();
+        let was = known.published.maint.take();
+        if maint.is_none() && was.is_none() {
+            return;
+        }
+        known.published.maint = maint;
+        known.show(now);
+    }
+
+    /// The last runs that have ended, oldest first.
+    pub(crate) fn history(&self) -> Vec<Run> {
+        locked(&self.known).history.iter().copied().collect()
     }
 
     fn fresh(&self) -> MutexGuard<'_, Known> {
         let mut known = locked(&self.known);
-        if !known.stale && known.fresh_until.is_some() {
-            let now = self.clock.now();
-            if known.fresh_until.is_some_and(|until| now > until) {
-                known.go_stale(now);
-            }
+        let maint_ends = known.published.maint.as_ref().and_then(|maint| maint.until);
+        if (known.stale || known.fresh_until.is_none()) && maint_ends.is_none() {
+            return known;
+        }
+        let now = self.clock.now();
+        if maint_ends.is_some_and(|until| now > until) {
+            known.published.maint = None;
+            known.show(now);
+        }
+        if !known.stale && known.fresh_until.is_some_and(|until| now > until) {
+            known.go_stale(now);
         }
         known
     }
@@ -283,6 +343,11 @@ impl Board {
         known.published.failures += u64::from(health == Some(State::Fail));
         known.published.unknowns += u64::from(health.is_none());
         known.tell_of_panic(now, &outcome);
+        known.remember(Run {
+            at: now,
+            health: outcome.health,
+            took: outcome.took,
+        });
         known.published.outcome = outcome;
         known.held = standing;
         known.show(now);
@@ -349,6 +414,13 @@ impl Known {
         self.show(now);
     }
 
+    fn remember(&mut self, run: Run) {
+        if self.history.len() == HISTORY_LEN {
+            self.history.pop_front();
+        }
+        self.history.push_back(run);
+    }
+
     fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
         let first = self.published.outcome.reason != Reason::CheckPanicked;
         if let (Reason::CheckPanicked, true, Some(watcher)) = (outcome.reason, first, &self.watcher)
@@ -367,6 +439,10 @@ impl Known {
         if self.stale {
             self.published.standing = Standing::unknown(State::Unknown);
         }
+        if let Some(maint) = &self.published.maint {
+            // The phase stays what the check makes of it: that is what the human is waiting for.
+            self.published.standing.state = maint.state();
+        }
         let to = self.published.standing.state;
         if from == to {
             return;
@@ -374,11 +450,15 @@ impl Known {
         self.published.since = now;
         self.published.changes += 1;
         if let Some(watcher) = &self.watcher {
+            let mut published = self.published.clone();
+            if let Some(maint) = &published.maint {
+                published.outcome = maint.outcome();
+            }
             watcher(News::Changed {
                 at: now,
                 from,
                 to,
-                published: self.published.clone(),
+                published,
             });
         }
     }

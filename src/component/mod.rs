@@ -6,20 +6,23 @@
 //! locks. This room does not know how a component is asked for over the network.
 #![forbid(unsafe_code)]
 
+mod about;
 mod dispatch;
+pub(crate) mod group;
 mod post;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+pub(crate) use about::{About, Layer};
 pub(crate) use dispatch::{Dispatcher, Listener};
 pub use post::{OnPost, Post, Reply};
 
 use crate::check::Check;
 use crate::check::board::Board;
 use crate::check::prober::{Prober, Schedule, Settings};
-use crate::clock::{Clock, locked};
+use crate::clock::{Clock, Moment, locked};
 use crate::error::Error;
 use crate::health::State;
 use crate::sys::thread::Stack;
@@ -67,8 +70,30 @@ pub(crate) struct Component {
     name: String,
     board: Arc<Board>,
     on_post: Option<Box<dyn OnPost>>,
+    about: About,
+    /// What a HAProxy that checks us last said of how it sees us.
+    balancer: Mutex<Option<Sighting>>,
     /// Keeps what publishes on the board alive; nobody looks inside.
     _source: Source,
+}
+
+/// What a balancer said of how it sees a component, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighting {
+    pub(crate) at: Moment,
+    /// Free text from the network.
+    pub(crate) text: String,
+}
+
+/// The longest that is kept of it, in bytes; HAProxy's has some 150.
+const SIGHTING_LEN_MAX: usize = 512;
+
+/// A component that is yet to be mounted.
+pub(crate) struct Mount {
+    pub(crate) name: String,
+    pub(crate) check: Box<dyn Check>,
+    pub(crate) on_post: Option<Box<dyn OnPost>>,
+    pub(crate) about: About,
 }
 
 /// Who publishes on a component's board.
@@ -80,39 +105,32 @@ enum Source {
 }
 
 impl Component {
-    fn new(
-        name: String,
-        check: Box<dyn Check>,
-        on_post: Option<Box<dyn OnPost>>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Component, Error> {
-        if let Some(board) = check.board() {
-            let source = Source::Itself {
-                _check: Mutex::new(check),
-            };
-            return Ok(Component {
-                name,
-                board,
-                on_post,
-                _source: source,
-            });
-        }
-        let settings = Settings {
-            schedule: Schedule::OnRequest,
-            initial_state: check
-                .standing()
-                .map_or(State::Unknown, |standing| standing.state),
-            stale_after: None,
-            clock,
-            stack: Stack::Users,
+    /// Checks the name and gives the check a prober, if it has none yet.
+    ///
+    /// # Errors
+    /// A name that cannot be used; no thread for the check.
+    pub(crate) fn new(mount: Mount, clock: Arc<dyn Clock>) -> Result<Component, Error> {
+        let name = checked_name(&mount.name)?;
+        let (board, source) = match mount.check.board() {
+            Some(board) => {
+                let check = Mutex::new(mount.check);
+                (board, Source::Itself { _check: check })
+            }
+            None => {
+                let prober = on_request(mount.check, clock)?;
+                (
+                    prober.board().clone(),
+                    Source::OnRequest { _prober: prober },
+                )
+            }
         };
-        let prober = Prober::start(check, settings)?;
-        let board = prober.board().clone();
         Ok(Component {
             name,
             board,
-            on_post,
-            _source: Source::OnRequest { _prober: prober },
+            on_post: mount.on_post,
+            about: mount.about,
+            balancer: Mutex::default(),
+            _source: source,
         })
     }
 
@@ -127,6 +145,37 @@ impl Component {
     pub(crate) fn on_post(&self) -> Option<&dyn OnPost> {
         self.on_post.as_deref()
     }
+
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Keeps what a balancer said of how it sees this component.
+    pub(crate) fn seen_by_balancer(&self, at: Moment, said: &str) {
+        let mut len = said.len().min(SIGHTING_LEN_MAX);
+        while !said.is_char_boundary(len) {
+            len -= 1;
+        }
+        let text = said[..len].to_string();
+        *locked(&self.balancer) = Some(Sighting { at, text });
+    }
+
+    pub(crate) fn sighting(&self) -> Option<Sighting> {
+        locked(&self.balancer).clone()
+    }
+}
+
+/// A check that runs when somebody asks.
+fn on_request(check: Box<dyn Check>, clock: Arc<dyn Clock>) -> Result<Prober, Error> {
+    let standing = check.standing();
+    let settings = Settings {
+        schedule: Schedule::OnRequest,
+        initial_state: standing.map_or(State::Unknown, |standing| standing.state),
+        stale_after: None,
+        clock,
+        stack: Stack::Users,
+    };
+    Prober::start(check, settings)
 }
 
 impl fmt::Debug for Component {
@@ -155,32 +204,52 @@ impl Components {
         }
     }
 
-    /// Mounts a check under a name.
+    /// Mounts a component under its name.
     ///
     /// # Errors
     /// A name that cannot be used or is in use; no thread for the check.
-    pub(crate) fn add(
-        &self,
-        name: &str,
-        check: Box<dyn Check>,
-        on_post: Option<Box<dyn OnPost>>,
-    ) -> Result<(), Error> {
-        let name = checked_name(name)?;
-        let component = Arc::new(Component::new(name, check, on_post, self.clock.clone())?);
+    pub(crate) fn add(&self, mount: Mount) -> Result<(), Error> {
+        let component = Arc::new(Component::new(mount, self.clock.clone())?);
         let mut table = locked(&self.table);
         match position(&table, component.name().as_bytes()) {
-            Ok(_) => {
-                let name = component.name();
-                Err(Error::invalid(format!(
-                    "component name {name:?} is in use; expected another"
-                )))
-            }
+            Ok(_) => Err(in_use(component.name())),
             Err(place) => {
                 self.dispatcher.look_after(&component);
                 table.insert(place, component);
                 Ok(())
             }
         }
+    }
+
+    /// Puts these in the place of all that are mounted now. Those that are in both go on as they
+    /// are; those that are not any more are stopped.
+    ///
+    /// # Errors
+    /// Two of the same name; then nothing is changed.
+    pub(crate) fn replace(&self, mut components: Vec<Arc<Component>>) -> Result<(), Error> {
+        components.sort_by(|one, other| one.name().cmp(other.name()));
+        let twice = components
+            .windows(2)
+            .find(|pair| pair[0].name() == pair[1].name());
+        if let Some(pair) = twice {
+            return Err(in_use(pair[0].name()));
+        }
+        let is_in = |list: &[Arc<Component>], one: &Arc<Component>| {
+            let place = position(list, one.name().as_bytes());
+            place.is_ok_and(|place| Arc::ptr_eq(&list[place], one))
+        };
+        let gone = {
+            let mut table = locked(&self.table);
+            for component in components.iter().filter(|one| !is_in(&table, one)) {
+                self.dispatcher.look_after(component);
+            }
+            std::mem::replace(&mut *table, components)
+        };
+        let stays = locked(&self.table).clone();
+        for component in gone.iter().filter(|one| !is_in(&stays, one)) {
+            component.board().stop();
+        }
+        Ok(())
     }
 
     /// The component of that name.
@@ -219,9 +288,16 @@ impl Components {
         self.dispatcher.stop();
     }
 
-    fn all(&self) -> Vec<Arc<Component>> {
+    /// Every component, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Component>> {
         locked(&self.table).clone()
     }
+}
+
+fn in_use(name: &str) -> Error {
+    Error::invalid(format!(
+        "component name {name:?} is in use; expected another"
+    ))
 }
 
 fn position(table: &[Arc<Component>], name: &[u8]) -> Result<usize, usize> {
@@ -267,10 +343,18 @@ mod tests {
     #[test]
     fn a_name_is_used_once() {
         let components = Components::new(Arc::new(crate::clock::SystemClock));
-        components.add("b", Box::new(|| true), None).unwrap();
+        let add = |name: &str| {
+            components.add(Mount {
+                name: name.to_string(),
+                check: Box::new(|| true),
+                on_post: None,
+                about: About::default(),
+            })
+        };
+        add("b").unwrap();
         assert!(components.only().is_some());
-        components.add("a", Box::new(|| true), None).unwrap();
-        let error = components.add("b", Box::new(|| true), None).unwrap_err();
+        add("a").unwrap();
+        let error = add("b").unwrap_err();
         assert_eq!(
             error.to_string(),
             "component name \"b\" is in use; expected another"

@@ -116,6 +116,7 @@ reasons! {
     DnsNoRecord = "dns no record", "The name exists, without a record of this type.";
     DnsUnexpected = "dns answer not expected", "None of the records is the expected one.";
     DnsRefused = "dns refused", "The name server refuses to answer this question.";
+    DnsUnreachable = "dns server unreachable", "No name server listens there.";
     DnsServerFailure = "dns server failure", "The name server could not find out.";
     FileFresh = "file as expected", "The file is there, and all that was asked for holds.";
     FileMissing = "file missing", "There is no such file.";

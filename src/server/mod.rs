@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::clock::locked;
-use crate::component::{Components, Listener, OnPost};
+use crate::component::{About, Components, Listener, Mount, OnPost};
 use crate::error::Error;
 use crate::event::Event;
 use crate::log::{Complaints, Log};
@@ -77,7 +77,7 @@ struct Shared {
     listener: TcpListener,
     address: SocketAddr,
     settings: Settings,
-    components: Components,
+    components: Arc<Components>,
     inbox: Inbox,
     posts: Posts,
     log: Log,
@@ -140,7 +140,7 @@ impl HealthCheckServer {
             address: listener.local_addr().map_err(failed)?,
             listener,
             settings: builder.settings,
-            components: Components::new(builder.clock),
+            components: Arc::new(Components::new(builder.clock)),
             inbox: Inbox::new().map_err(failed)?,
             posts: Posts::default(),
             log: builder.log,
@@ -168,7 +168,7 @@ impl HealthCheckServer {
     /// `/`, one that begins with `health`, `metrics`, `healthchecker`, `role` or `-`) or is in
     /// use; no thread for the check.
     pub fn add_component(&self, name: &str, task: impl Check + 'static) -> Result<(), Error> {
-        self.shared.components.add(name, Box::new(task), None)
+        self.mount(name, Box::new(task), None)
     }
 
     /// The same, and acts on a POST: a [`Oneshot`](crate::Oneshot) for a manual reset, or a
@@ -182,9 +182,26 @@ impl HealthCheckServer {
         task: impl Check + 'static,
         on_post: impl OnPost + 'static,
     ) -> Result<(), Error> {
-        self.shared
-            .components
-            .add(name, Box::new(task), Some(Box::new(on_post)))
+        self.mount(name, Box::new(task), Some(Box::new(on_post)))
+    }
+
+    fn mount(
+        &self,
+        name: &str,
+        check: Box<dyn Check>,
+        on_post: Option<Box<dyn OnPost>>,
+    ) -> Result<(), Error> {
+        self.shared.components.add(Mount {
+            name: name.to_string(),
+            check,
+            on_post,
+            about: About::default(),
+        })
+    }
+
+    /// The table of what is mounted.
+    pub(crate) fn components(&self) -> &Arc<Components> {
+        &self.shared.components
     }
 
     /// Has every event told to `listener`, in order, on a thread of its own. To be called before

@@ -1,5 +1,5 @@
-//! The program against the real ones that it is made for: HAProxy, keepalived, PostgreSQL,
-//! curl, ApacheBench.
+//! The program against the real ones that it is made for: HAProxy, keepalived, curl, ApacheBench,
+//! and the servers that its checks talk to.
 //!
 //! `make test-peers` installs them where it may and runs this. A program that is missing is said
 //! to be, and its tests are skipped; with `FAILOVER_PEERS_REQUIRED=1` that is a failure, unless
@@ -11,8 +11,10 @@ mod clients;
 mod cluster;
 mod haproxy;
 mod htpasswd;
+mod http_check;
 mod http_get;
 mod keepalived;
 mod postgres;
 mod service;
 mod support;
+mod talk;

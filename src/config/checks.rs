@@ -1,0 +1,142 @@
+//! From a kind of check and its settings to the check. The only place that names concrete kinds.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::blocks::Setting;
+use super::component::TIMEOUT;
+use super::schema::{self, Place};
+use super::section::Section;
+use crate::check::Check;
+use crate::check::tcp::TcpCheck;
+use crate::error::Error;
+use crate::net::dial::{Family, Target};
+use crate::net::port::Port;
+use crate::units::Span;
+
+/// Whether checks of that kind wait for somebody else, and so have a timeout.
+pub(crate) fn waits(kind: &str) -> bool {
+    schema::find("timeout", &[Place::Check]).is_some_and(|keyword| keyword.is_for(kind))
+}
+
+/// The check that a kind and its settings describe; what is wrong with them is told.
+pub(crate) fn check(
+    kind: &Setting,
+    section: &Section<'_>,
+    timeout: Option<Duration>,
+) -> Option<Box<dyn Check>> {
+    let reader = Reader {
+        kind,
+        section,
+        timeout: timeout.unwrap_or_default(),
+    };
+    match kind.keyword.name {
+        "tcp" => reader.tcp(),
+        other => {
+            let message = format!("{other:?} is not for this place");
+            section.problems.error(kind.at, message);
+            None
+        }
+    }
+}
+
+/// The check of a `failover probe`: one kind, and settings that are for it.
+pub(crate) fn probe(section: &Section<'_>) -> Option<Box<dyn Check>> {
+    let problems = section.problems;
+    let is_kind = |setting: &&Setting| setting.keyword.place == Place::Kind;
+    let kinds: Vec<&Setting> = section.settings.iter().filter(is_kind).collect();
+    let [kind] = kinds.as_slice() else {
+        let message = "expected one check, such as: tcp HOST:PORT";
+        problems.error(section.at, message);
+        return None;
+    };
+    for (index, setting) in section.settings.iter().enumerate() {
+        let name = setting.keyword.name;
+        let before = &section.settings[..index];
+        if !setting.keyword.is_for(kind.keyword.name) {
+            let message = format!("{name:?} is not for {:?}", kind.keyword.name);
+            problems.error(setting.at, message);
+        } else if !setting.keyword.repeats && before.iter().any(|it| it.keyword.name == name) {
+            problems.error(
+                setting.at,
+                format!("{name:?} stands twice; expected it once"),
+            );
+        }
+    }
+    let timeout = section.span("timeout").unwrap_or(TIMEOUT);
+    check(kind, section, Some(timeout))
+}
+
+struct Reader<'a> {
+    kind: &'a Setting,
+    section: &'a Section<'a>,
+    timeout: Duration,
+}
+
+impl Reader<'_> {
+    /// The value, or its error at the place of the kind.
+    fn here<T>(&self, result: Result<T, Error>) -> Option<T> {
+        self.section.problems.or_error(self.kind.value_at(), result)
+    }
+
+    fn span(&self) -> Option<Span> {
+        self.here(Span::try_from(self.timeout))
+    }
+
+    /// `HOST:PORT`, and how to get there.
+    fn target(&self) -> Option<Target> {
+        let text = self.kind.text();
+        let parsed = host_and_port(&text).and_then(|(host, port)| {
+            let port = Port::try_from(port)?;
+            Target::new(host, port)
+        });
+        let mut target = self.here(parsed)?;
+        self.way(&mut target);
+        Some(target)
+    }
+
+    /// `source`, `source-port`, `family`, `connect-timeout`.
+    fn way(&self, target: &mut Target) {
+        let section = self.section;
+        let source = section.text("source");
+        let source = source.map(|source| crate::net::dial::checked_host(&source));
+        target.source_host = source.and_then(|source| section.checked("source", source));
+        target.source_port = section.value::<Port>("source-port");
+        target.family = section.value::<Family>("family").unwrap_or_default();
+        target.connect_timeout = section.span("connect-timeout");
+    }
+
+    fn tcp(&self) -> Option<Box<dyn Check>> {
+        let check = TcpCheck::to(self.target()?, self.span()?);
+        Some(Box::new(check))
+    }
+}
+
+/// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
+fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
+    match target.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
+        _ => Err(Error::invalid(format!(
+            "{target:?} is not a target; expected HOST:PORT, with an IPv6 address in brackets"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_a_host_and_a_port() {
+        for (target, parts) in [
+            ("a:25", ("a", "25")),
+            ("[::1]:smtp", ("[::1]", "smtp")),
+            ("192.0.2.1:1", ("192.0.2.1", "1")),
+        ] {
+            assert_eq!(host_and_port(target).unwrap(), parts);
+        }
+        for target in ["a", "::1", "::1:25"] {
+            assert!(host_and_port(target).is_err(), "{target}");
+        }
+    }
+}
