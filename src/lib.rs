@@ -96,6 +96,7 @@ pub use check::dns::DnsCheck;
 pub use check::heartbeat::{HeartbeatCheck, Reports};
 pub use check::http::HttpCheck;
 pub use check::maint::{Maint, Mode};
+pub use check::postgres::{Lag, PostgresCheck, Role};
 pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;

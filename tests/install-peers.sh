@@ -9,6 +9,9 @@ PEERS='haproxy:haproxy keepalived:keepalived nginx:nginx-light ab:apache2-utils 
     curl:curl ps:procps redis-server:redis-server openssl:openssl dnsmasq:dnsmasq-base
     exim4:exim4-daemon-light'
 
+# Debian keeps these programs where no path leads: folder:package
+PEERS_ELSEWHERE='/usr/lib/postgresql:postgresql'
+
 # Package archives can be slow, but a run that hangs helps nobody.
 UPDATE_SECONDS_MAX=180
 INSTALL_SECONDS_MAX=600
@@ -20,6 +23,9 @@ say() { printf 'peers: %s\n' "$*"; }
 missing_packages() {
     for peer in $PEERS; do
         command -v "${peer%%:*}" >/dev/null || printf '%s ' "${peer##*:}"
+    done
+    for peer in $PEERS_ELSEWHERE; do
+        [ -d "${peer%%:*}" ] || printf '%s ' "${peer##*:}"
     done
 }
 

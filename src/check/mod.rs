@@ -11,6 +11,7 @@ mod health_json;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
 pub(crate) mod maint;
+pub(crate) mod postgres;
 pub(crate) mod prober;
 pub(crate) mod smtp;
 pub(crate) mod status;

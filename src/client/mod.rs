@@ -8,5 +8,6 @@
 
 pub(crate) mod dns;
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod smtp;
 pub(crate) mod tls;

@@ -79,6 +79,11 @@ impl Conversation {
         self.peer
     }
 
+    /// Whether the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.left().is_none()
+    }
+
     /// The address of this machine that the peer sees.
     pub(crate) fn local_ip(&self) -> Option<IpAddr> {
         self.stream.local_addr().ok().map(|local| local.ip())

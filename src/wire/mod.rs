@@ -8,5 +8,6 @@ pub(crate) mod digest;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod postgres;
 pub(crate) mod tls;
 pub(crate) mod url;

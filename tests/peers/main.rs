@@ -8,11 +8,13 @@
 
 mod chroot;
 mod clients;
+mod cluster;
 mod haproxy;
 mod htpasswd;
 mod http_check;
 mod http_get;
 mod keepalived;
+mod postgres;
 mod service;
 mod support;
 mod talk;
