@@ -10,6 +10,7 @@ use super::section::Section;
 use crate::check::Check;
 use crate::check::dns::DnsCheck;
 use crate::check::http::HttpCheck;
+use crate::check::postgres::{Lag, PostgresCheck, Role};
 use crate::check::smtp::SmtpCheck;
 use crate::check::status::StatusSet;
 use crate::check::tcp::TcpCheck;
@@ -40,6 +41,7 @@ pub(crate) fn check(
         "tcp" => reader.tcp(),
         "http" => reader.http(),
         "tls" => reader.tls(),
+        "postgres" => reader.postgres(),
         "smtp" => reader.smtp(),
         "dns" => reader.dns(),
         other => {
@@ -186,6 +188,30 @@ impl Reader<'_> {
         let mut check = TlsCheck::to(self.target()?, self.span()?);
         if let Some(name) = self.section.text("sni") {
             check = self.section.checked("sni", check.sni(&name))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn postgres(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = PostgresCheck::to(self.target()?, self.span()?);
+        if let Some(user) = section.text("user") {
+            check = section.checked("user", check.user(&user))?;
+        }
+        if let Some(database) = section.text("database") {
+            check = section.checked("database", check.database(&database))?;
+        }
+        if let Some(file) = section.text("password-file") {
+            check = check.password_file(file);
+        }
+        if let Some(query) = section.text("query") {
+            check = section.checked("query", check.query(&query))?;
+        }
+        if let Some(role) = section.value::<Role>("role") {
+            check = section.checked("role", check.role(role))?;
+        }
+        if let Some(lag) = section.value::<Lag>("max-lag") {
+            check = section.checked("max-lag", check.max_lag(lag))?;
         }
         Some(Box::new(check))
     }

@@ -37,8 +37,9 @@ pub(super) const KINDS: &[Keyword] = &[
         "postgres",
         Form::Words(1),
         "HOST:PORT",
-        "Checks a PostgreSQL server: that it takes sessions, and with a user its role, its lag or\n\
-         the answer to a query. Neither a full server nor a wrong password is a dead one.",
+        "Checks a PostgreSQL server: that it would take a session, and with a password its role,\n\
+         its lag or the answer to a query. Neither a full server nor a wrong password is a dead\n\
+         one.",
         "postgres db1.example.org:5432",
     ),
     Keyword::new(
@@ -330,7 +331,7 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "user",
         Form::Words(1),
         "NAME",
-        "postgres: who logs in; without it nobody does unless a session is needed. exec: whom the\n\
+        "postgres: whom we say we are; nobody logs in unless a session is needed. exec: whom the\n\
          program runs as, which only root can.",
         "user monitor",
     )
@@ -351,8 +352,8 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "password-file",
         Form::Words(1),
         "FILE",
-        "The file whose first line is the password. It is read again when it changes, and never\n\
-         shown.",
+        "The file whose first line is the password. It is read at every check and never shown;\n\
+         its mode has to be 0600 or 0640.",
         "password-file /etc/failover/pg.password",
     )
     .default("no password")
@@ -380,7 +381,8 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "max-lag",
         Form::Words(1),
         "DURATION|SIZE",
-        "How far a standby's replay may be behind what it has received, in time or in bytes.",
+        "How far a standby's replay may be behind what it has received and what the primary had\n\
+         announced, in time or in bytes. One that receives nothing more only warns.",
         "max-lag 16MiB",
     )
     .of(&["postgres"]),
