@@ -10,6 +10,7 @@ mod about;
 mod dispatch;
 pub(crate) mod group;
 mod post;
+pub(crate) mod track;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
