@@ -74,7 +74,7 @@
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
 //! | `wire` | pure codecs: HTTP, base64, digests |
-//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `net`, `auth` | names, ports, deadlines, dialling, other programs; htpasswd files |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -91,6 +91,9 @@ struct Readme;
 pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::board::Published;
+pub use check::exec::{ExecCheck, ExitCodes};
+pub use check::file::FileCheck;
+pub use check::process::ProcessCheck;
 pub use check::tcp::TcpCheck;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};

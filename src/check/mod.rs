@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+pub(crate) mod exec;
+pub(crate) mod file;
 pub(crate) mod maint;
 pub(crate) mod prober;
+pub(crate) mod process;
 pub(crate) mod tcp;
 
 use std::sync::Arc;
