@@ -61,6 +61,7 @@
 //! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
+//! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
 //! # The rooms
@@ -72,7 +73,7 @@
 //! | `sys`, `error` | what std cannot ask of the system (the only unsafe code); the error of all |
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
-//! | `log`, `event` | logging that never blocks; what happened |
+//! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
 //! | `wire` | pure codecs: HTTP, base64, digests |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
@@ -106,6 +107,8 @@ pub use log::{Level, Log};
 pub use net::dial::Family;
 pub use net::port::Port;
 pub use server::{Builder as ServerBuilder, HealthCheckServer, Running, ServerHandle};
+pub use store::{Age, Store, Stored};
+pub use sys::notify::Notifier;
 pub use sys::signals::{Signal, Signals};
 pub use units::{Count, Quantity, Span, Threshold, Window, count, day, hour, minute, second};
 
@@ -123,6 +126,7 @@ mod health;
 mod log;
 mod net;
 mod server;
+mod store;
 #[allow(unsafe_code)]
 mod sys;
 mod units;

@@ -1,4 +1,5 @@
-//! The program against the real ones that it is made for: HAProxy, keepalived, curl, ApacheBench.
+//! The program against the real ones that it is made for: HAProxy, keepalived, curl, ApacheBench;
+//! and under strace.
 //!
 //! `make test-peers` installs them where it may and runs this. A program that is missing is said
 //! to be, and its tests are skipped; with `FAILOVER_PEERS_REQUIRED=1` that is a failure, unless
@@ -12,4 +13,5 @@ mod htpasswd;
 mod http_get;
 mod keepalived;
 mod service;
+mod store;
 mod support;
