@@ -61,6 +61,8 @@
 //! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
+//! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
+//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
 //! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
@@ -76,6 +78,7 @@
 //! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
 //! | `wire` | pure codecs: HTTP, base64, digests |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `client` | whole conversations as a client: the admin socket |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -93,6 +96,7 @@ pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::board::Published;
 pub use check::tcp::TcpCheck;
+pub use client::admin::{AdminLines, AdminSocket};
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
@@ -104,9 +108,13 @@ pub use error::{Error, ErrorKind};
 pub use event::{Event, What};
 pub use health::{Health, Outcome, Phase, Reason, Standing, State, fail, ok};
 pub use log::{Level, Log};
+pub use net::cidr::Cidr;
 pub use net::dial::Family;
 pub use net::port::Port;
-pub use server::{Builder as ServerBuilder, HealthCheckServer, Running, ServerHandle};
+pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+pub use server::{
+    Builder as ServerBuilder, HealthCheckServer, ListenSettings, Running, ServerHandle,
+};
 pub use store::{Age, Store, Stored};
 pub use sys::notify::Notifier;
 pub use sys::signals::{Signal, Signals};
@@ -116,6 +124,7 @@ mod auth;
 mod check;
 #[doc(hidden)]
 pub mod cli;
+mod client;
 mod clock;
 mod component;
 mod config;

@@ -11,6 +11,7 @@ pub(crate) mod boot;
 pub(crate) mod errno;
 pub(crate) mod file;
 pub(crate) mod limits;
+pub(crate) mod local;
 pub(crate) mod notify;
 pub(crate) mod resolve;
 pub(crate) mod signals;

@@ -6,12 +6,14 @@
 //! [`support::MAY_BE_SKIPPED`] gives a reason. Peers listen on loopback, or in network namespaces
 //! that a test makes for itself, on ports that the system chose. The waits are real and bounded.
 
+mod agent;
 mod chroot;
 mod clients;
 mod haproxy;
 mod htpasswd;
 mod http_get;
 mod keepalived;
+mod listen;
 mod service;
 mod store;
 mod support;
