@@ -61,6 +61,9 @@
 //! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
+//! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
+//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
+//! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
 //! # The rooms
@@ -72,7 +75,7 @@
 //! | `sys`, `error` | what std cannot ask of the system (the only unsafe code); the error of all |
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
-//! | `log`, `event` | logging that never blocks; what happened |
+//! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
 //! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
 //! | `net`, `auth` | names, deadlines, dialling, other programs; who may do what |
 //! | `client` | whole conversations as a client, one file for each protocol |
@@ -105,6 +108,7 @@ pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
 pub use check::tls::TlsCheck;
 pub use check::value::Side;
+pub use client::admin::{AdminLines, AdminSocket};
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
@@ -116,9 +120,15 @@ pub use error::{Error, ErrorKind};
 pub use event::{Event, What};
 pub use health::{Health, Outcome, Phase, Reason, Standing, State, fail, ok};
 pub use log::{Level, Log};
+pub use net::cidr::Cidr;
 pub use net::dial::Family;
 pub use net::port::Port;
-pub use server::{Builder as ServerBuilder, HealthCheckServer, Running, ServerHandle};
+pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+pub use server::{
+    Builder as ServerBuilder, HealthCheckServer, ListenSettings, Running, ServerHandle,
+};
+pub use store::{Age, Store, Stored};
+pub use sys::notify::Notifier;
 pub use sys::signals::{Signal, Signals};
 pub use units::{Count, Quantity, Span, Threshold, Window, count, day, hour, minute, second};
 
@@ -138,6 +148,7 @@ mod health;
 mod log;
 mod net;
 mod server;
+mod store;
 #[allow(unsafe_code)]
 mod sys;
 mod units;

@@ -6,6 +6,7 @@
 //! bytes are made and read by `wire`, moved by `net`.
 #![forbid(unsafe_code)]
 
+pub(crate) mod admin;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod postgres;

@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::accept::{Then, asker, finish};
+use super::listening::Client;
 use super::park::Kept;
 use crate::check::board::Answer;
 use crate::clock::locked;
@@ -56,7 +57,7 @@ impl Posts {
         &self,
         shared: &Arc<Shared>,
         stream: TcpStream,
-        peer: SocketAddr,
+        client: Client,
         request: &Request<'_>,
         component: Arc<Component>,
         then: Then,
@@ -66,7 +67,7 @@ impl Posts {
             path: request.head.target.to_string(),
             headers: request.head.headers().map(owned).collect(),
             body: request.body.to_vec(),
-            peer,
+            peer: client.peer,
             state: component.board().state(),
         };
         let job = Job {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::answers::{self, Asked};
+use super::listening::Client;
 use crate::component::Component;
 use crate::wire::http::{Head, Refusal, answer};
 
@@ -23,7 +24,7 @@ pub(super) enum Route {
 }
 
 /// Finds out what a request is for.
-pub(super) fn route(shared: &Shared, head: &Head<'_>) -> Route {
+pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
     let path = match head.path() {
         Ok(path) => path,
         Err(refusal) => {
@@ -31,11 +32,19 @@ pub(super) fn route(shared: &Shared, head: &Head<'_>) -> Route {
             return refusal_route(Refusal { to_head, ..refusal });
         }
     };
+    if client.only_components && !path.is_empty() && find(shared, &path).is_none() {
+        let asked = if head.method == "HEAD" {
+            Asked::Head
+        } else {
+            Asked::Get
+        };
+        return Route::Answer(Cow::Borrowed(answers::not_found(asked)));
+    }
     let asked = match head.method {
         "GET" => Asked::Get,
         "HEAD" => Asked::Head,
         "OPTIONS" => Asked::Options,
-        "POST" => return route_post(shared, head, &path),
+        "POST" => return route_post(shared, client, head, &path),
         _ => return route_other(shared, &path),
     };
     let Some(component) = find(shared, &path) else {
@@ -75,14 +84,15 @@ fn route_other(shared: &Shared, path: &[u8]) -> Route {
     }
 }
 
-fn route_post(shared: &Shared, head: &Head<'_>, path: &[u8]) -> Route {
+fn route_post(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> Route {
     let Some(component) = find(shared, path) else {
         return route_other(shared, path);
     };
     if component.on_post().is_none() {
         return not_allowed(Some(&component));
     }
-    if !is_same_site(head, &shared.settings.server_names) {
+    // No browser reaches the admin socket.
+    if !client.is_trusted && !is_same_site(head, &shared.settings.server_names) {
         return refusal_route(Refusal {
             status: 403,
             why: "a browser's POST is taken only from a page of this server, \

@@ -7,8 +7,12 @@
 //! of Linux; MIPS differs from all others. Elsewhere what is missing answers `Unsupported`, or
 //! std's own way is taken.
 
+pub(crate) mod boot;
 pub(crate) mod errno;
+pub(crate) mod file;
 pub(crate) mod limits;
+pub(crate) mod local;
+pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod resolve;

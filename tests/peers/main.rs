@@ -6,6 +6,7 @@
 //! [`support::MAY_BE_SKIPPED`] gives a reason. Peers listen on loopback, or in network namespaces
 //! that a test makes for itself, on ports that the system chose. The waits are real and bounded.
 
+mod agent;
 mod chroot;
 mod clients;
 mod cluster;
@@ -14,7 +15,9 @@ mod htpasswd;
 mod http_check;
 mod http_get;
 mod keepalived;
+mod listen;
 mod postgres;
 mod service;
+mod store;
 mod support;
 mod talk;
