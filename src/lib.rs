@@ -74,7 +74,7 @@
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
 //! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
-//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, HAProxy, logs, base64, digests |
 //! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
@@ -101,6 +101,9 @@ pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
 pub use check::tls::TlsCheck;
+pub use check::traffic::access_log::AccessLogCheck;
+pub use check::traffic::haproxy::HaproxyTrafficCheck;
+pub use check::traffic::rules::{Percent, TrafficRules};
 pub use check::value::Side;
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};

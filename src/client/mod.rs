@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod dns;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod smtp;
