@@ -18,3 +18,4 @@ mod postgres;
 mod service;
 mod support;
 mod talk;
+mod traffic;

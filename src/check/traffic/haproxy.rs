@@ -27,11 +27,14 @@ const SAID_CHARS_MAX: usize = 100;
 ///
 /// Each run asks HAProxy's stats socket (`stats socket ... level user` is enough) and judges what
 /// was added to the counters within the window. The 5xx rate is that of the server's own answers.
-/// Errors are requests for which it could not be connected to (`econ`; with `option redispatch`,
-/// `wredis`), and those it answered wrongly, too late or not to the end (`eresp`, `srv_abrt`). A
-/// server of mode tcp has no 5xx rate. The latency is the time to the head of an answer (`rtime`; in
-/// mode tcp the time to connect, `ctime`), which HAProxy averages over the last 1,024 requests: it
-/// follows slowly where requests are few.
+/// Errors are requests for which the server could not be connected to (`econ`; with `option
+/// redispatch` such a request goes to another server, `wredis`), and those that it answered
+/// wrongly, too late or not to the end (`eresp`, `srv_abrt`). Requests are `stot` less `wretr`, so
+/// that one which is tried again is one. A server of mode tcp has no 5xx rate.
+///
+/// The latency is the time to the head of an answer (`rtime`; in mode tcp the time to connect,
+/// `ctime`), which HAProxy averages over the last 1,024 requests: it follows slowly where requests
+/// are few. Counters that go down, after a reload or `clear counters all`, have started anew.
 ///
 /// Reasons: `traffic normal`; failures `traffic 5xx rate`, `traffic error rate`, `traffic
 /// latency`; unknown `traffic too little` (also at the first run, which has nothing to compare
@@ -44,11 +47,12 @@ const SAID_CHARS_MAX: usize = 100;
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let socket = listener.local_addr()?.to_string();
 /// std::thread::spawn(move || {
+///     let names = "stot,wretr,econ,eresp,wredis,srv_abrt,hrsp_5xx,rtime,ctime";
 ///     for (requests, errors) in [(100, 5), (300, 17)] {
 ///         let (mut stream, _) = listener.accept().unwrap();
 ///         stream.read(&mut [0; 100]).unwrap();
-///         writeln!(stream, "# pxname,svname,stot,econ,eresp,wredis,srv_abrt,mode,hrsp_5xx,rtime,ctime").unwrap();
-///         writeln!(stream, "back,one,{requests},0,0,0,0,http,{errors},9,1\n").unwrap();
+///         writeln!(stream, "# pxname,svname,mode,{names}").unwrap();
+///         writeln!(stream, "back,one,http,{requests},0,0,0,0,0,{errors},9,1\n").unwrap();
 ///     }
 /// });
 /// let mut check = HaproxyTrafficCheck::new(&socket, "back/one", second(3))?
@@ -189,18 +193,20 @@ fn increase(last: &ServerStat, now: &ServerStat) -> Counts {
     let is_anew = old.iter().zip(&new).any(|(old, new)| new < old);
     let added = |at: usize| if is_anew { new[at] } else { new[at] - old[at] };
     let [
-        requests,
+        sessions,
+        retries,
         server_errors,
         unconnected,
         switched,
         unanswered,
         aborted,
-    ] = [0, 1, 2, 3, 4, 5].map(added);
+    ] = [0, 1, 2, 3, 4, 5, 6].map(added);
     // HAProxy before 2.7 counts an abort among the bad answers as well, later ones do not always.
     // The larger of the two counts none twice.
     let bad_answers = unanswered.max(aborted);
     Counts {
-        requests,
+        // A request that was tried four times is one request.
+        requests: sessions.saturating_sub(retries),
         server_errors,
         errors: unconnected
             .saturating_add(switched)
@@ -209,9 +215,10 @@ fn increase(last: &ServerStat, now: &ServerStat) -> Counts {
     }
 }
 
-fn counters(stat: &ServerStat) -> [u64; 6] {
+fn counters(stat: &ServerStat) -> [u64; 7] {
     [
         stat.sessions,
+        stat.retries,
         stat.http.map_or(0, |http| http.server_errors),
         stat.connection_errors,
         stat.redispatches,
@@ -254,7 +261,8 @@ mod tests {
     fn stat(sessions: u64, server_errors: u64, others: [u64; 4]) -> ServerStat {
         let [connection_errors, redispatches, response_errors, aborts] = others;
         ServerStat {
-            sessions,
+            sessions: sessions + 5,
+            retries: 5,
             connection_errors,
             redispatches,
             response_errors,
@@ -284,10 +292,10 @@ mod tests {
         // After a restart that was busy enough to pass the old number of requests.
         for now in [stat(30, 3, [0, 0, 2, 0]), stat(130, 3, [0, 0, 2, 0])] {
             let added = increase(&last, &now);
-            assert_eq!(added.requests, now.sessions);
+            assert_eq!(added.requests, now.sessions - now.retries);
             assert_eq!((added.server_errors, added.errors), (3, 2));
         }
-        let most = stat(u64::MAX, u64::MAX, [u64::MAX; 4]);
+        let most = stat(u64::MAX - 5, u64::MAX, [u64::MAX; 4]);
         assert_eq!(increase(&stat(0, 0, [0; 4]), &most).errors, u64::MAX);
     }
 

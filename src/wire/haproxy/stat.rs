@@ -11,8 +11,10 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerStat {
     /// `stot`: how often the server was given a request (a connection in mode tcp), also on a
-    /// connection used again.
+    /// connection used again, and anew at each retry.
     pub(crate) sessions: u64,
+    /// `wretr`: how often the server was tried again for the same request.
+    pub(crate) retries: u64,
     /// `econ`: the server could not be connected to, and the client was told so.
     pub(crate) connection_errors: u64,
     /// `wredis`: the server was switched away from, mostly since it could not be connected to.
@@ -88,6 +90,7 @@ fn stat_of(head: &[Cow<'_, str>], fields: &[Cow<'_, str>]) -> Result<ServerStat,
     };
     Ok(ServerStat {
         sessions: number("stot")?,
+        retries: number("wretr")?,
         connection_errors: number("econ")?,
         redispatches: number("wredis")?,
         response_errors: number("eresp")?,
@@ -176,7 +179,7 @@ mod tests {
         comp_rsp,lastsess,last_chk,last_agt,qtime,ctime,rtime,ttime,agent_status,agent_code,\
         agent_duration,check_desc,agent_desc,check_rise,check_fall,check_health,agent_rise,\
         agent_fall,agent_health,addr,cookie,mode,algo,\n\
-        back,one,0,0,0,1,,8,622,1037,,0,,1,4,0,2,no check,1,1,0,,,10,,,1,3,1,,8,,2,1,,7,,,,0,3,\
+        back,one,0,0,0,1,,8,622,1037,,0,,1,4,9,2,no check,1,1,0,,,10,,,1,3,1,,8,,2,1,,7,,,,0,3,\
         0,0,5,0,,,,4,0,3,,,,,0,,,0,6,7,0,,,,,,,,,,,,127.0.0.1:18781,,http,,\n\
         back,\"t \"\"wo, x\",0,0,0,0,,0,0,0,,0,,0,0,0,0,\"no, check\",0,1,0,,,10,,,1,3,2,,0,,2,0,\
         ,0,,,,0,0,0,0,0,0,,,,0,0,0,,,,,-1,,,0,0,0,0,,,,,,,,,,,,127.0.0.1:18782,,http,,\n\
@@ -188,6 +191,7 @@ mod tests {
         let one = find_server(GOLDEN, "back", "one").unwrap().unwrap();
         let expected = ServerStat {
             sessions: 8,
+            retries: 9,
             connection_errors: 1,
             redispatches: 2,
             response_errors: 4,
@@ -211,8 +215,8 @@ mod tests {
 
     #[test]
     fn the_order_of_columns_and_those_not_known_do_not_matter() {
-        let reply = "# new,ctime,mode,rtime,srv_abrt,svname,hrsp_5xx,eresp,wredis,econ,stot,pxname\r\n\
-                     ?,1,http,2,3,one,4,5,6,7,8,back\r\n";
+        let reply = "# new,ctime,mode,rtime,srv_abrt,svname,hrsp_5xx,eresp,wredis,econ,wretr,\
+                     stot,pxname\r\n?,1,http,2,3,one,4,5,6,7,0,8,back\r\n";
         let one = find_server(reply, "back", "one").unwrap().unwrap();
         assert_eq!((one.connect_ms, one.sessions, one.aborts), (1, 8, 3));
     }
