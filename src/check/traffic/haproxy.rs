@@ -201,7 +201,7 @@ fn increase(last: &ServerStat, now: &ServerStat) -> Counts {
         unanswered,
         aborted,
     ] = [0, 1, 2, 3, 4, 5, 6].map(added);
-    // HAProxy before 2.7 counts an abort among the bad answers as well, later ones do not always.
+    // HAProxy 2.6 counts an abort among the bad answers as well; later ones do not in every case.
     // The larger of the two counts none twice.
     let bad_answers = unanswered.max(aborted);
     Counts {

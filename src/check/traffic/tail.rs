@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// Bytes of news read at one look, some 40,000 requests; what is more is skipped.
 const NEWS_LEN_MAX: u64 = 8 * 1024 * 1024;
 
-/// A line that is longer is not kept until its end comes; four times nginx's longest request.
+/// A line that is longer is not kept until its end comes. nginx takes 8 KiB each of request,
+/// referer and agent unless it is told otherwise.
 const LINE_LEN_MAX: usize = 64 * 1024;
 
 /// Read at once.
