@@ -76,7 +76,7 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
-//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, HAProxy, digests |
 //! | `net`, `auth` | names, deadlines, dialling, other programs; who may do what |
 //! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
@@ -107,6 +107,9 @@ pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
 pub use check::tls::TlsCheck;
+pub use check::traffic::access_log::AccessLogCheck;
+pub use check::traffic::haproxy::HaproxyTrafficCheck;
+pub use check::traffic::rules::{Percent, TrafficRules};
 pub use check::value::Side;
 pub use client::admin::{AdminLines, AdminSocket};
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};

@@ -20,6 +20,7 @@ pub(crate) mod smtp;
 pub(crate) mod status;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub(crate) mod traffic;
 pub(crate) mod value;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod dns;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod smtp;

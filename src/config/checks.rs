@@ -9,13 +9,19 @@ use super::schema::{self, Place};
 use super::section::Section;
 use crate::check::Check;
 use crate::check::dns::DnsCheck;
+use crate::check::exec::{ExecCheck, ExitCodes};
+use crate::check::file::FileCheck;
 use crate::check::http::HttpCheck;
 use crate::check::postgres::{Lag, PostgresCheck, Role};
+use crate::check::process::ProcessCheck;
 use crate::check::smtp::SmtpCheck;
 use crate::check::status::StatusSet;
 use crate::check::tcp::TcpCheck;
 use crate::check::tls::TlsCheck;
-use crate::check::value::Side;
+use crate::check::traffic::access_log::AccessLogCheck;
+use crate::check::traffic::haproxy::HaproxyTrafficCheck;
+use crate::check::traffic::rules::{Percent, TrafficRules};
+use crate::check::value::{Side, ValueRule};
 use crate::error::Error;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
@@ -44,6 +50,11 @@ pub(crate) fn check(
         "postgres" => reader.postgres(),
         "smtp" => reader.smtp(),
         "dns" => reader.dns(),
+        "file" => reader.file(),
+        "process" => reader.process(),
+        "exec" => reader.exec(),
+        "haproxy-traffic" => reader.haproxy_traffic(),
+        "access-log" => reader.access_log(),
         other => {
             let message = format!("{other:?} is not for this place");
             section.problems.error(kind.at, message);
@@ -125,7 +136,7 @@ impl Reader<'_> {
             check = section.checked("send", check.send(bytes))?;
         }
         if let Some(bytes) = section.bytes("expect") {
-            check = section.checked("expect", check.expect(bytes))?;
+            check = section.checked("expect", TcpCheck::expect(check, bytes))?;
         }
         Some(Box::new(check))
     }
@@ -238,12 +249,93 @@ impl Reader<'_> {
             check = section.checked("type", check.record_type(&kind))?;
         }
         if let Some(record) = section.text("expect") {
-            check = section.checked("expect", check.expect(&record))?;
+            check = section.checked("expect", DnsCheck::expect(check, &record))?;
         }
         if section.has("no-recursion") {
             check = check.without_recursion();
         }
         Some(Box::new(check))
+    }
+}
+
+impl Reader<'_> {
+    fn file(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(FileCheck::new(&self.kind.text()))?;
+        if let Some(span) = section.value::<Span>("fresher-than") {
+            check = section.checked("fresher-than", check.fresher_than(span))?;
+        }
+        if let Some(text) = section.text("contains") {
+            check = section.checked("contains", check.contains(&text))?;
+        }
+        Some(Box::new(check))
+    }
+
+    /// `process NAME` or `process pidfile PATH`.
+    fn process(&self) -> Option<Box<dyn Check>> {
+        let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
+        let check = match words.as_slice() {
+            [name] => ProcessCheck::named(name),
+            ["pidfile", path] => ProcessCheck::pidfile(path),
+            _ => Err(Error::invalid(format!(
+                "{:?} names no process; expected {}",
+                self.kind.text(),
+                self.kind.keyword.arguments
+            ))),
+        };
+        Some(Box::new(self.here(check)?))
+    }
+
+    fn exec(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
+        let mut check = self.here(ExecCheck::new(&words, self.span()?))?;
+        let codes = [("plain", ExitCodes::Plain), ("nagios", ExitCodes::Nagios)];
+        if let Some(codes) = section.choice("exit-codes", &codes) {
+            check = check.exit_codes(codes);
+        }
+        if let Some(user) = section.text("user") {
+            check = section.checked("user", check.user(&user))?;
+        }
+        if let Some((key, side, limit)) = self.value_rule()? {
+            let rule = ValueRule::new(&key, side, limit);
+            check = check.value(section.checked("value", rule)?);
+        }
+        Some(Box::new(check))
+    }
+
+    fn haproxy_traffic(&self) -> Option<Box<dyn Check>> {
+        let [socket, server] = self.kind.words.as_slice() else {
+            return None;
+        };
+        let check = HaproxyTrafficCheck::new(&socket.text, &server.text, self.span()?);
+        Some(Box::new(self.here(check)?.rules(self.traffic_rules()?)))
+    }
+
+    fn access_log(&self) -> Option<Box<dyn Check>> {
+        let check = self.here(AccessLogCheck::new(self.kind.text()))?;
+        Some(Box::new(check.rules(self.traffic_rules()?)))
+    }
+
+    fn traffic_rules(&self) -> Option<TrafficRules> {
+        let section = self.section;
+        let mut rules = TrafficRules::new();
+        if let Some(span) = section.value::<Span>("window") {
+            rules = section.checked("window", rules.window(span))?;
+        }
+        if let Some(percent) = section.value::<Percent>("5xx-rate") {
+            rules = section.checked("5xx-rate", rules.server_errors(percent))?;
+        }
+        if let Some(percent) = section.value::<Percent>("error-rate") {
+            rules = section.checked("error-rate", rules.errors(percent))?;
+        }
+        if let Some(span) = section.value::<Span>("latency") {
+            rules = section.checked("latency", rules.latency(span))?;
+        }
+        if let Some(count) = section.number("min-requests", 1, 1_000_000) {
+            rules = section.checked("min-requests", rules.min_requests(count))?;
+        }
+        Some(rules)
     }
 }
 

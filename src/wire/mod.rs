@@ -3,9 +3,11 @@
 //! Every decoder takes any bytes without a panic and says what is wrong with them.
 #![forbid(unsafe_code)]
 
+pub(crate) mod access_log;
 pub(crate) mod base64;
 pub(crate) mod digest;
 pub(crate) mod dns;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod postgres;
