@@ -73,8 +73,8 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
-//! | `wire` | pure codecs: HTTP, base64, digests |
-//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
+//! | `wire` | pure codecs: HTTP, JSON, forms, base64, digests |
+//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd and token files |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -88,7 +88,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use auth::{Access, HtpasswdFile};
+pub use auth::{Access, HtpasswdFile, TokenFile};
 pub use check::Check;
 pub use check::board::Published;
 pub use check::tcp::TcpCheck;

@@ -8,6 +8,8 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::HealthCheckServer;
+use super::admin::{Admin, NoConfig};
+use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::log::Log;
@@ -52,6 +54,8 @@ pub struct Builder {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) admin: Arc<dyn Admin>,
+    pub(super) guards: Vec<Arc<Guard>>,
 }
 
 impl Builder {
@@ -68,6 +72,8 @@ impl Builder {
             },
             log: Log::to_stderr(),
             clock: Arc::new(SystemClock),
+            admin: Arc::new(NoConfig),
+            guards: Vec::new(),
         }
     }
 
@@ -139,6 +145,26 @@ impl Builder {
     /// the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
         self.clock = clock;
+        self
+    }
+
+    /// Lets the users of this file administrate: put components into maintenance
+    /// (`POST /-/maint/NAME`) and reset them (`POST /-/reset/NAME`). Default: nobody may.
+    pub fn admin_users(mut self, users: HtpasswdFile) -> Builder {
+        self.guards.push(Arc::new(Guard::Users(users)));
+        self
+    }
+
+    /// Lets whoever has one of the tokens of this file administrate. Default: nobody may.
+    pub fn admin_tokens(mut self, tokens: TokenFile) -> Builder {
+        self.guards.push(Arc::new(Guard::Tokens(tokens)));
+        self
+    }
+
+    /// Who does what administrators ask for. Default: the server itself, which has no
+    /// configuration and keeps nothing.
+    pub(crate) fn admin(mut self, admin: Arc<dyn Admin>) -> Builder {
+        self.admin = admin;
         self
     }
 

@@ -5,4 +5,6 @@
 
 pub(crate) mod base64;
 pub(crate) mod digest;
+pub(crate) mod form;
 pub(crate) mod http;
+pub(crate) mod json;

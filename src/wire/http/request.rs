@@ -58,6 +58,10 @@ struct Framing<'a> {
     length: &'a str,
     is_encoded: bool,
     expect: Option<&'a str>,
+    /// What is accepted in answer, as the last such header has it.
+    accept: &'a str,
+    /// How HAProxy sees whom it asks.
+    server_state: Option<&'a str>,
 }
 
 /// Why a request is not answered with what it asked for.
@@ -241,11 +245,15 @@ impl<'a> Framing<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
             6 if name.eq_ignore_ascii_case("expect") => self.expect = Some(value),
+            6 if name.eq_ignore_ascii_case("accept") => self.accept = value,
             14 if name.eq_ignore_ascii_case("content-length") => {
                 self.lengths += 1;
                 self.length = value;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.is_encoded = true,
+            22 if name.eq_ignore_ascii_case("x-haproxy-server-state") => {
+                self.server_state = Some(value);
+            }
             _ => {}
         }
     }
@@ -308,6 +316,22 @@ impl<'a> Head<'a> {
         self.headers()
             .find(|(is, _)| is.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
+    }
+
+    /// Whether a page is wanted: browsers name its type first, and nobody else names it.
+    pub(crate) fn accepts_html(&self) -> bool {
+        self.framing.accept.contains("text/html")
+    }
+
+    /// What HAProxy says, with `http-check send-state`, of how it sees whom it asks.
+    pub(crate) fn server_state(&self) -> Option<&'a str> {
+        self.framing.server_state
+    }
+
+    /// What stands behind the path's `?`, as sent; empty when there is none.
+    pub(crate) fn query(&self) -> &'a str {
+        let target = self.target.split('#').next().unwrap_or_default();
+        target.split_once('?').map_or("", |(_, query)| query)
     }
 
     /// RFC 9112 section 6: where two readers could differ, nobody reads.
@@ -375,7 +399,8 @@ fn absolute_path(target: &str) -> Option<&str> {
     (path_start > 0).then(|| &rest[path_start..])
 }
 
-fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
+/// Each `%XX` as the byte that it stands for, once; `None` for a `%` without two digits.
+pub(crate) fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
     if !path.contains('%') {
         return Some(Cow::Borrowed(path.as_bytes()));
     }
@@ -449,6 +474,21 @@ mod tests {
         assert_eq!(head.header("X-Y"), Some("b c"));
         assert_eq!(head.header("nothing"), None);
         assert_eq!(head.headers().count(), 2);
+    }
+
+    #[test]
+    fn what_few_callers_say_is_noted_in_passing() {
+        let plain = whole("GET /a HTTP/1.0\r\n\r\n").head;
+        assert!(!plain.accepts_html());
+        assert_eq!((plain.server_state(), plain.query()), (None, ""));
+        let head = whole(
+            "GET /a?b=c?d#e HTTP/1.0\r\nAccept: text/html,*/*\r\n\
+             X-Haproxy-Server-State: UP 2/3; name=bck/srv\r\n\r\n",
+        )
+        .head;
+        assert!(head.accepts_html());
+        assert_eq!(head.server_state(), Some("UP 2/3; name=bck/srv"));
+        assert_eq!(head.query(), "b=c?d");
     }
 
     #[test]
