@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::{Row, Times, ailment, cut, has_started_up, in_form, milliseconds, rows};
 use crate::component::Component;
-use crate::health::{Health, Reason, State};
+use crate::health::{Health, Reason};
 use crate::server::Shared;
 use crate::server::answers::{Asked, Style};
 use crate::wire::json::Writer;

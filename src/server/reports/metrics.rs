@@ -27,7 +27,8 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
     (
         "failover_start_time_seconds",
         "gauge",
-        "When the server was started, in seconds since 1970. Missing while the wall clock is not set.",
+        "When the server was started, in seconds since 1970. \
+         Missing while the wall clock is not set.",
     ),
     (
         "failover_live",

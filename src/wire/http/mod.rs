@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod request;
+mod target;
 
-pub(crate) use request::{
-    HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head, percent_decoded,
-};
+pub(crate) use request::{HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head};
+pub(crate) use target::percent_decoded;
 
 /// Sent before the body to a client that waits for it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::target::{absolute_path, percent_decoded, query};
+
 /// A head longer than this is refused: eight times what browsers send without cookies.
 pub(crate) const HEAD_BYTES_MAX: usize = 8 * 1024;
 
@@ -330,8 +332,7 @@ impl<'a> Head<'a> {
 
     /// What stands behind the path's `?`, as sent; empty when there is none.
     pub(crate) fn query(&self) -> &'a str {
-        let target = self.target.split('#').next().unwrap_or_default();
-        target.split_once('?').map_or("", |(_, query)| query)
+        query(self.target)
     }
 
     /// RFC 9112 section 6: where two readers could differ, nobody reads.
@@ -387,38 +388,6 @@ impl<'a> Head<'a> {
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The path of `http://host/path`, which may be missing.
-fn absolute_path(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return None;
-    }
-    let path_start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    (path_start > 0).then(|| &rest[path_start..])
-}
-
-/// Each `%XX` as the byte that it stands for, once; `None` for a `%` without two digits.
-pub(crate) fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
-    if !path.contains('%') {
-        return Some(Cow::Borrowed(path.as_bytes()));
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?,
-            other => other,
-        });
-    }
-    Some(Cow::Owned(decoded))
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
