@@ -6,7 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # command:package
 PEERS='haproxy:haproxy keepalived:keepalived nginx:nginx-light ab:apache2-utils ip:iproute2
-    curl:curl ps:procps'
+    curl:curl ps:procps promtool:prometheus python3:python3'
 
 # Package archives can be slow, but a run that hangs helps nobody.
 UPDATE_SECONDS_MAX=180

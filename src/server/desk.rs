@@ -203,3 +203,44 @@ fn turn_away(shared: &Arc<Shared>, job: Job, why: &str) {
     let bytes = answer(503, "Retry-After: 1\r\n", why);
     job.caller.answer(shared, bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// More than any system's buffers take.
+    const LENGTH: usize = 64 * 1024 * 1024;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    #[test]
+    fn who_reads_gets_all_of_it() {
+        let (server, mut client) = pair();
+        let reader = std::thread::spawn(move || {
+            let (mut read, mut buffer) = (0, vec![0; 1024 * 1024]);
+            while let Ok(len @ 1..) = client.read(&mut buffer) {
+                read += len;
+            }
+            read
+        });
+        assert!(write_all(&server, &vec![0; LENGTH]));
+        drop(server);
+        assert_eq!(reader.join().unwrap(), LENGTH);
+    }
+
+    #[test]
+    fn who_reads_nothing_is_given_up() {
+        let (server, client) = pair();
+        let started = Instant::now();
+        assert!(!write_all(&server, &vec![0; LENGTH]));
+        assert!(started.elapsed() >= WRITE_PAUSE_MAX);
+        drop(client);
+        assert!(!write_all(&server, &[0]), "it is gone");
+    }
+}

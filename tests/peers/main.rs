@@ -11,5 +11,6 @@ mod haproxy;
 mod htpasswd;
 mod http_get;
 mod keepalived;
+mod metrics;
 mod service;
 mod support;

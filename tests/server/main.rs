@@ -6,6 +6,7 @@ mod clients;
 mod descriptors;
 mod life;
 mod posts;
+mod reports;
 mod requests;
 mod runs;
 #[path = "../support/mod.rs"]
