@@ -1,6 +1,8 @@
 //! What happened: the value that is logged, told and counted.
 //!
-//! One event is one line, its fields always in the same order.
+//! One event is one line, its fields always in the same order. A component that flaps has at most
+//! ten such lines a minute; the rest is folded into one line a minute that says how many there
+//! were. Whoever else is told, is told of each.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -19,6 +21,12 @@ pub struct Event {
     pub component: String,
     /// What.
     pub what: What,
+    /// Its number among all events of this program, from 1. Greater is later; a gap are events
+    /// that were dropped because too many came at once.
+    pub sequence: u64,
+    /// The component whose failure explains this one: the first, of those that it is said to
+    /// depend on, that is not ok.
+    pub blamed: Option<String>,
 }
 
 /// The kinds of events.
@@ -70,6 +78,10 @@ impl fmt::Display for Event {
                     message.escape_debug()
                 )
             }
+        }?;
+        match &self.blamed {
+            Some(name) => write!(f, " blamed={name}"),
+            None => Ok(()),
         }
     }
 }
@@ -85,7 +97,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_in_a_fixed_order() {
-        let event = Event {
+        let mut event = Event {
             at: Moment::default(),
             component: String::from("mail"),
             what: What::Changed {
@@ -95,11 +107,15 @@ mod tests {
                 outcome: Outcome::from(false).with_detail("a \"b\"\n"),
                 runs: 12,
             },
+            sequence: 1,
+            blamed: None,
         };
         assert_eq!(
             event.to_string(),
             "component=mail took=0s reason=\"said fail\" detail=\"a \\\"b\\\"\\n\" \
              state=\"ok -> fail\" phase=unhealthy run=12"
         );
+        event.blamed = Some(String::from("dns"));
+        assert!(event.to_string().ends_with(" run=12 blamed=dns"));
     }
 }

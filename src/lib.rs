@@ -82,7 +82,7 @@
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
-//! | `server` | the HTTP server |
+//! | `server` | the HTTP server: answers, reports, the page, agent-checks, administration |
 //! | `config` | the table of keywords, and what is built from them |
 //! | `cli` | one file for each command |
 #![deny(unsafe_code)]
@@ -92,7 +92,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use auth::{Access, HtpasswdFile};
+pub use auth::{Access, HtpasswdFile, TokenFile};
 pub use check::Check;
 pub use check::board::Published;
 pub use check::dns::DnsCheck;

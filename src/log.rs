@@ -73,6 +73,29 @@ impl Log {
         Log(None)
     }
 
+    /// To memory, for tests: nothing is written.
+    #[cfg(test)]
+    pub(crate) fn to_memory() -> Log {
+        let queue = Queue::default();
+        // Said to have a thread, so that none takes the lines away.
+        locked(&queue.waiting).has_thread = true;
+        Log(Some(Arc::new(queue)))
+    }
+
+    /// What was logged to memory so far, without times and levels.
+    #[cfg(test)]
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Some(queue) = &self.0 else {
+            return Vec::new();
+        };
+        let waiting = locked(&queue.waiting);
+        let text = |line: &String| {
+            line.split_once(": ")
+                .map(|(_, text)| text.trim_end().into())
+        };
+        waiting.lines.iter().filter_map(text).collect()
+    }
+
     /// Logs one line.
     pub fn line(&self, level: Level, text: fmt::Arguments<'_>) {
         let Some(queue) = &self.0 else { return };
@@ -194,15 +217,20 @@ impl Complaints {
 /// 2026-01-01: a router's clock that is before this has not been set since it was switched on.
 const NOT_BEFORE: u64 = 1_767_225_600;
 
-/// `2026-11-21T03:11:00Z` (RFC 3339), or `-` when the wall clock is not set.
+/// `2026-11-21T03:11:00Z`, or `-` when the wall clock is not set.
 fn stamp(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    if seconds < NOT_BEFORE {
-        return String::from("-");
-    }
+    since_1970(time).map_or_else(|| String::from("-"), |time| date(time.as_secs()))
+}
+
+/// How long after the beginning of 1970 this is; `None` when the wall clock that said it is not
+/// set.
+pub(crate) fn since_1970(time: SystemTime) -> Option<Duration> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    (since.as_secs() >= NOT_BEFORE).then_some(since)
+}
+
+/// So many seconds after the beginning of 1970 as `2026-11-21T03:11:00Z` (RFC 3339).
+pub(crate) fn date(seconds: u64) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

@@ -15,11 +15,13 @@ mod htpasswd;
 mod memory;
 mod pi;
 pub(crate) mod secret;
+mod token;
 mod users;
 
 use std::hint;
 
 pub use htpasswd::HtpasswdFile;
+pub use token::TokenFile;
 
 /// What a credential is worth: the answer of [`HtpasswdFile::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,34 @@ pub enum Access {
     /// There is nothing to hold credentials against, for the reason given, which names the file.
     /// Nobody is let in. Over HTTP: `500`, since other credentials would not help.
     Unavailable(String),
+}
+
+/// Credentials that open something, of whichever kind.
+#[derive(Debug)]
+pub(crate) enum Guard {
+    /// People: HTTP Basic.
+    Users(HtpasswdFile),
+    /// Programs: bearer tokens.
+    Tokens(TokenFile),
+}
+
+impl Guard {
+    /// Decides about the value of an `Authorization` header. Blocks as
+    /// [`HtpasswdFile::verify`] does.
+    pub(crate) fn verify(&self, authorization: Option<&str>) -> Access {
+        match self {
+            Guard::Users(file) => file.verify(authorization),
+            Guard::Tokens(file) => file.verify(authorization),
+        }
+    }
+
+    /// What a client is asked for, as the value of `WWW-Authenticate`.
+    pub(crate) fn challenge(&self) -> &'static str {
+        match self {
+            Guard::Users(_) => "Basic realm=\"failover\", charset=\"UTF-8\"",
+            Guard::Tokens(_) => "Bearer realm=\"failover\"",
+        }
+    }
 }
 
 /// Whether two secrets are equal, in a time that does not tell where they differ. Their lengths

@@ -233,6 +233,11 @@ impl Board {
         known.show(now);
     }
 
+    /// Whether it runs only when somebody asks.
+    pub(crate) fn is_on_request(&self) -> bool {
+        self.on_request
+    }
+
     /// The last runs that have ended, oldest first.
     pub(crate) fn history(&self) -> Vec<Run> {
         locked(&self.known).history.iter().copied().collect()
@@ -280,6 +285,13 @@ impl Board {
     /// As [`Board::ask`].
     pub(crate) fn ask_afresh(&self, asker: Asker) -> Result<(), Asker> {
         self.ask_next(locked(&self.turn), asker)
+    }
+
+    /// Has the check run as soon as may be, though nobody waits for it: what it looks at has
+    /// changed.
+    pub(crate) fn nudge(&self) {
+        locked(&self.turn).wanted = true;
+        self.bell.ring();
     }
 
     fn ask_next(&self, mut turn: MutexGuard<'_, Turn>, asker: Asker) -> Result<(), Asker> {

@@ -8,6 +8,7 @@
 
 mod about;
 mod dispatch;
+mod fold;
 pub(crate) mod group;
 mod post;
 pub(crate) mod track;
@@ -197,7 +198,7 @@ pub(crate) struct Components {
 
 impl Components {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Components {
-        let dispatcher = Arc::new(Dispatcher::new(&*clock));
+        let dispatcher = Arc::new(Dispatcher::new(clock.clone()));
         Components {
             table: Mutex::default(),
             dispatcher,
@@ -248,6 +249,7 @@ impl Components {
         };
         let stays = locked(&self.table).clone();
         for component in gone.iter().filter(|one| !is_in(&stays, one)) {
+            self.dispatcher.forget(component);
             component.board().stop();
         }
         Ok(())
@@ -273,6 +275,11 @@ impl Components {
         &self.dispatcher
     }
 
+    /// Now, on the clock that decides.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// Answers the callers whose time is up, and says how many still wait.
     pub(crate) fn expire(&self, now: Instant) -> usize {
         self.all()
@@ -293,6 +300,18 @@ impl Components {
     pub(crate) fn all(&self) -> Vec<Arc<Component>> {
         locked(&self.table).clone()
     }
+}
+
+/// Which other component's failure explains this one's: the first it depends on that is not ok.
+/// Probing goes on and the state changes all the same; only the telling is softened by it.
+pub(crate) fn blamed(component: &Component, components: &[Arc<Component>]) -> Option<String> {
+    let is_not_ok = |name: &&String| {
+        // From the end: the newest of that name is the one that is mounted.
+        let mut newest = components.iter().rev();
+        let other = newest.find(|other| other.name() == name.as_str());
+        other.is_some_and(|other| other.board().state() != State::Ok)
+    };
+    component.about().depends_on.iter().find(is_not_ok).cloned()
 }
 
 fn in_use(name: &str) -> Error {

@@ -117,6 +117,13 @@ impl Reply {
 pub trait OnPost: Send + Sync {
     /// Acts, and answers.
     fn on_post(&self, post: &Post) -> Reply;
+
+    /// Resets for an administrator, who has shown other credentials; `None` where a POST resets
+    /// nothing.
+    #[doc(hidden)]
+    fn reset_by_admin(&self, _state: State) -> Option<Reply> {
+        None
+    }
 }
 
 impl<F> OnPost for F
@@ -141,12 +148,20 @@ impl OnPost for Oneshot {
                 }
             }
         }
-        if post.state() == State::Ok {
-            return Reply::new(200, "Nothing to reset: the state is ok");
-        }
-        self.fire();
-        Reply::new(200, "Armed").after_next_run()
+        reset(self, post.state())
     }
+
+    fn reset_by_admin(&self, state: State) -> Option<Reply> {
+        Some(reset(self, state))
+    }
+}
+
+fn reset(oneshot: &Oneshot, state: State) -> Reply {
+    if state == State::Ok {
+        return Reply::new(200, "Nothing to reset: the state is ok");
+    }
+    oneshot.fire();
+    Reply::new(200, "Armed").after_next_run()
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::answers::{self, Asked};
+use super::answers::{self, Asked, Style};
+use super::desk::Caller;
 use super::listening::{Client, Listening, TICK};
 use super::park::{Kept, Phase, park};
 use super::route::{Route, refusal_answer, route};
-use super::{Shared, agent};
+use super::{Shared, admin, agent, posts, reports};
 use crate::check::board::{Answer, Asker};
 use crate::component::Component;
 use crate::health::State;
@@ -236,15 +237,17 @@ fn serve_request(
     } else {
         then
     };
-    match route(shared, client, &request.head) {
-        Route::Answer(bytes) => finish(shared, stream, bytes, then),
-        Route::Run(component, asked) => keep(shared, stream, &component, asked, later),
+    let (desk, work) = match route(shared, client, &request.head) {
+        Route::Answer(bytes) => return finish(shared, stream, bytes, then),
+        Route::Run(component, asked) => return keep(shared, stream, &component, asked, later),
+        Route::Report(report, asked) => (&shared.reports, reports::work(report, asked)),
+        Route::Act(act) => (&shared.posts, admin::work(act, request, client)),
         Route::Post(component) => {
-            shared
-                .posts
-                .submit(shared, stream, client, request, component, later);
+            let post = posts::post_of(request, client, &component);
+            (&shared.posts, posts::work(component, post))
         }
-    }
+    };
+    desk.submit(shared, Caller::new(shared, stream, later), work);
 }
 
 /// Keeps a connection with its component's run; the prober answers it when the run ends.
@@ -255,16 +258,16 @@ fn keep(
     asked: Asked,
     then: Then,
 ) {
-    let takes_post = component.on_post().is_some();
+    let style = Style::of(component);
     let board = component.board();
     if shared.held.load(Ordering::Relaxed) >= shared.settings.held_max {
         // Too many wait: the state as it was last is better than none.
-        let bytes = answers::of_state(board.state(), asked, takes_post);
+        let bytes = answers::of_state(board.state(), asked, style);
         return finish(shared, stream, Cow::Borrowed(bytes), then);
     }
     let answering = shared.clone();
     let answer = move |state| {
-        let bytes = answers::of_state(state, asked, takes_post);
+        let bytes = answers::of_state(state, asked, style);
         finish(&answering, stream, Cow::Borrowed(bytes), then);
     };
     let asker = asker(shared, shared.settings.answer_within, answer);

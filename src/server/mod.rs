@@ -5,25 +5,31 @@
 //! spot. What would keep a leader waiting is handed on, so that a slow client costs nobody
 //! anything: an unfinished request, an answer that does not fit the socket's buffer and a close
 //! that is not safe yet go to the sweeper ([`park`]); a request for a check that has to run first
-//! is kept with the run; a POST goes to a worker of its own. No check and no code of a POST ever
-//! runs on a thread that accepts.
+//! is kept with the run; a POST and a long report go to a desk each. No check and no code of a POST
+//! ever runs on a thread that accepts.
 //!
 //! ```text
 //! accept -> examine -> route -> one write -> close           leaders (accept.rs, agent.rs)
 //!              |         |         `- no room --.
 //!              |         |- must run: kept with the run, answered by the prober
-//!              |         `- POST: the worker (posts.rs)
+//!              |         |- POST: a desk (desk.rs), where posts.rs or admin.rs acts on it
+//!              |         `- long report: another desk, where reports/ makes it
 //!              `- unfinished -----------------> parked, poll(2), the sweeper (park.rs)
 //! ```
 #![forbid(unsafe_code)]
 
 mod accept;
+mod admin;
 mod agent;
 mod answers;
+mod desk;
 mod listening;
 mod local;
+mod page;
 mod park;
 mod posts;
+mod pulse;
+mod reports;
 mod route;
 mod settings;
 
@@ -33,19 +39,23 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::auth::Guard;
 use crate::check::Check;
-use crate::clock::locked;
+use crate::clock::{Moment, locked};
 use crate::component::{About, Components, Listener, Mount, OnPost};
 use crate::error::Error;
 use crate::event::Event;
 use crate::log::{Complaints, Log};
 use crate::sys::signals::Signals;
 use crate::sys::thread::{self, Stack};
+use admin::Admin;
 pub use agent::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+use desk::Desk;
 pub use listening::ListenSettings;
 use listening::{Listeners, Listening};
 use park::Inbox;
-use posts::Posts;
+use pulse::Pulse;
+use reports::Times;
 pub use settings::Builder;
 use settings::Settings;
 
@@ -88,14 +98,28 @@ struct Shared {
     settings: Settings,
     components: Arc<Components>,
     inbox: Inbox,
-    posts: Posts,
+    /// Where POSTs are acted on, and where long reports are made.
+    posts: Arc<Desk>,
+    reports: Arc<Desk>,
+    admin: Arc<dyn Admin>,
+    /// Whose credentials are an administrator's.
+    guards: Vec<Arc<Guard>>,
     log: Log,
-    /// Connections that no leader holds: parked, kept with a run, or with the worker.
+    /// Requests that were whole and well-formed.
+    requests: AtomicUsize,
+    /// Connections that no leader holds: parked, kept with a run, or at a desk.
     held: AtomicUsize,
     /// Of these, callers that are kept with a run.
     kept: AtomicUsize,
     complaints: Complaints,
     stopping: AtomicBool,
+    started: Moment,
+    /// The sweeper's.
+    pulse: Pulse,
+    /// Every component has had an outcome.
+    started_up: AtomicBool,
+    /// What the clocks said to the last report.
+    times: Mutex<Option<Times>>,
     /// Threads of this server that have not ended.
     threads: Mutex<usize>,
     ended: Condvar,
@@ -143,14 +167,22 @@ impl HealthCheckServer {
             waiting: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             settings: builder.settings,
+            started: builder.clock.now(),
             components: Arc::new(Components::new(builder.clock)),
             inbox,
-            posts: Posts::default(),
+            posts: Desk::new("POST", Stack::Users),
+            reports: Desk::new("report", Stack::Ours),
+            admin: builder.admin,
+            guards: builder.guards,
             log: builder.log,
+            requests: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             complaints: Complaints::default(),
             stopping: AtomicBool::new(false),
+            pulse: Pulse::new(),
+            started_up: AtomicBool::new(false),
+            times: Mutex::default(),
             threads: Mutex::new(0),
             ended: Condvar::new(),
         });
@@ -247,7 +279,8 @@ impl HealthCheckServer {
     }
 
     /// Has every event told to `listener`, in order, on a thread of its own. To be called before
-    /// the server is started.
+    /// the server is started. A listener that takes longer than ten seconds over one event makes
+    /// `/health/live` fail meanwhile, since nobody else is told of anything.
     pub fn on_event(&self, listener: impl Fn(&Event) + Send + 'static) {
         locked(&self.listeners).push(Box::new(listener));
     }
@@ -349,6 +382,7 @@ impl ServerHandle {
         shared.close_listeners();
         shared.components.stop();
         shared.posts.stop();
+        shared.reports.stop();
         shared.inbox.wake();
     }
 }

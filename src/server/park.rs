@@ -18,6 +18,7 @@ use super::Shared;
 use super::accept::{Then, go_on, has_to_drain, serve_seen};
 use super::agent::{self, Agent};
 use super::listening::{Client, RETRY_EVERY};
+use super::pulse::PASS_EVERY;
 use crate::clock::locked;
 use crate::log::Level;
 use crate::sys::errno;
@@ -195,9 +196,6 @@ const LAST_CALL: Duration = Duration::from_secs(2);
 /// How often the time of kept callers is looked at.
 const KEPT_TICK: Duration = Duration::from_millis(100);
 
-/// Without anything to wait for, the sweeper still looks up this often.
-const IDLE_TICK: Duration = Duration::from_secs(3_600);
-
 /// With fewer connections than this a round costs next to nothing.
 const REST_ABOVE: usize = 256;
 
@@ -226,6 +224,7 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
     loop {
         sweeper.wait();
         let started = Instant::now();
+        shared.pulse.beat();
         sweeper.serve_ready();
         sweeper.parked.append(&mut shared.inbox.take());
         sweeper.make_room();
@@ -304,8 +303,8 @@ impl Sweeper<'_> {
     fn time_to_wait(&self) -> Duration {
         let now = Instant::now();
         let mut at_most = match self.parked.iter().map(|parked| parked.deadline).min() {
-            Some(deadline) => deadline.saturating_duration_since(now),
-            None => IDLE_TICK,
+            Some(deadline) => deadline.saturating_duration_since(now).min(PASS_EVERY),
+            None => PASS_EVERY,
         };
         if self.shared.kept.load(Ordering::SeqCst) > 0 {
             at_most = at_most.min(KEPT_TICK);
@@ -424,6 +423,7 @@ impl Sweeper<'_> {
             self.expire_at = now + KEPT_TICK;
             self.shared.components.expire(now);
             self.shared.posts.expire(self.shared, now);
+            self.shared.reports.expire(self.shared, now);
         }
         for index in (0..self.parked.len()).rev() {
             if self.parked[index].deadline <= now {

@@ -6,10 +6,14 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::answers::{self, Asked};
+use super::admin::{Act, NOBODY_MAY};
+use super::answers::{self, Asked, Style};
 use super::listening::Client;
+use super::reports::Report;
+use super::reports::health::{self, Part};
 use crate::component::Component;
 use crate::wire::http::{Head, Refusal, answer};
 
@@ -19,12 +23,17 @@ pub(super) enum Route {
     Answer(Cow<'static, [u8]>),
     /// Answered when the component's check has run.
     Run(Arc<Component>, Asked),
-    /// Acted on by the worker.
+    /// Made at the desk for reports.
+    Report(Report, Asked),
+    /// Acted on at the desk for POSTs.
     Post(Arc<Component>),
+    /// Done at the desk for POSTs, if its sender may.
+    Act(Act),
 }
 
 /// Finds out what a request is for.
 pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
     let path = match head.path() {
         Ok(path) => path,
         Err(refusal) => {
@@ -45,9 +54,16 @@ pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
         "HEAD" => Asked::Head,
         "OPTIONS" => Asked::Options,
         "POST" => return route_post(shared, client, head, &path),
-        _ => return route_other(shared, &path),
+        _ => return route_other(shared, client, &path),
     };
+    let is_browser = path.is_empty() && asked == Asked::Get && head.accepts_html();
+    if is_browser && !client.only_components {
+        return Route::Report(Report::Page, asked);
+    }
     let Some(component) = find(shared, &path) else {
+        if let Some(report) = report(shared, client, head, &path, asked) {
+            return report;
+        }
         let is_root = path.is_empty() && shared.settings.default_component.is_none();
         let bytes = if is_root {
             answers::alive(asked)
@@ -56,13 +72,88 @@ pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
         };
         return Route::Answer(Cow::Borrowed(bytes));
     };
+    if let Some(said) = head.server_state() {
+        component.seen_by_balancer(shared.components.now(), said);
+    }
+    // A target without a query is its path and a slash.
+    if head.target.len() != path.len() + 1 && wants_json(client, head, asked) {
+        let bytes = health::of_component(shared, component, asked);
+        return Route::Answer(Cow::Owned(bytes));
+    }
     match component.board().glance() {
         Some(state) => {
-            let takes_post = component.on_post().is_some();
-            Route::Answer(Cow::Borrowed(answers::of_state(state, asked, takes_post)))
+            let style = Style::of(&component);
+            Route::Answer(Cow::Borrowed(answers::of_state(state, asked, style)))
         }
         None => Route::Run(component, asked),
     }
+}
+
+/// What a component found is not for those who may only know whether it is well.
+fn wants_json(client: Client, head: &Head<'_>, asked: Asked) -> bool {
+    let is_json = |field: &str| field == "format=json";
+    asked != Asked::Options && !client.only_components && head.query().split('&').any(is_json)
+}
+
+/// What the server itself says under its own paths; `None` where it says nothing.
+fn report(
+    shared: &Shared,
+    client: Client,
+    head: &Head<'_>,
+    path: &[u8],
+    asked: Asked,
+) -> Option<Route> {
+    if client.only_components {
+        return None;
+    }
+    if let Some(part) = part_of_health(path) {
+        let bytes = health::answer(shared, part, asked);
+        return Some(Route::Answer(Cow::Owned(bytes)));
+    }
+    let report = match path {
+        b"metrics" => Report::Metrics,
+        b"-/status" => Report::Status,
+        b"-/events" => match number_after(head.query()) {
+            Some(number) => Report::Events(number),
+            None => return Some(refused(400, "expected after=NUMBER")),
+        },
+        _ if is_act(path) => return Some(not_allowed(ACTS)),
+        _ => return None,
+    };
+    Some(match asked {
+        Asked::Get | Asked::Head => Route::Report(report, asked),
+        Asked::Options => not_allowed(REPORTS),
+    })
+}
+
+fn part_of_health(path: &[u8]) -> Option<Part> {
+    match path {
+        b"health" => Some(Part::Whole),
+        b"health/live" => Some(Part::Live),
+        b"health/ready" => Some(Part::Ready),
+        b"health/startup" => Some(Part::Startup),
+        _ => None,
+    }
+}
+
+/// The number in `after=7`; without any it is 0, and all events are meant.
+fn number_after(query: &str) -> Option<u64> {
+    match query
+        .split('&')
+        .find_map(|field| field.strip_prefix("after="))
+    {
+        Some(number) => number.parse().ok(),
+        None => Some(0),
+    }
+}
+
+fn is_report(path: &[u8]) -> bool {
+    matches!(path, b"metrics" | b"-/status" | b"-/events")
+}
+
+fn is_act(path: &[u8]) -> bool {
+    let has_name = |path: &[u8]| path.starts_with(b"-/maint/") || path.starts_with(b"-/reset/");
+    path == b"-/reload" || has_name(path)
 }
 
 /// `/` is the default component, or the only one.
@@ -77,42 +168,90 @@ fn find(shared: &Shared, path: &[u8]) -> Option<Arc<Component>> {
 }
 
 /// A method that nothing here acts on.
-fn route_other(shared: &Shared, path: &[u8]) -> Route {
-    match find(shared, path) {
-        None if !path.is_empty() => Route::Answer(Cow::Borrowed(answers::not_found(Asked::Get))),
-        component => not_allowed(component.as_deref()),
+fn route_other(shared: &Shared, client: Client, path: &[u8]) -> Route {
+    if let Some(component) = find(shared, path) {
+        return match component.on_post() {
+            Some(_) => not_allowed("GET, HEAD, OPTIONS, POST"),
+            None => not_allowed(COMPONENTS),
+        };
+    }
+    if path.is_empty() {
+        return not_allowed(COMPONENTS);
+    }
+    match path {
+        _ if client.only_components => Route::Answer(Cow::Borrowed(answers::not_found(Asked::Get))),
+        _ if part_of_health(path).is_some() => not_allowed(COMPONENTS),
+        _ if is_report(path) => not_allowed(REPORTS),
+        _ if is_act(path) => not_allowed(ACTS),
+        _ => Route::Answer(Cow::Borrowed(answers::not_found(Asked::Get))),
     }
 }
 
 fn route_post(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> Route {
-    let Some(component) = find(shared, path) else {
-        return route_other(shared, path);
-    };
-    if component.on_post().is_none() {
-        return not_allowed(Some(&component));
+    if is_act(path) && !client.only_components {
+        return route_act(shared, client, head, path);
     }
-    // No browser reaches the admin socket.
-    if !client.is_trusted && !is_same_site(head, &shared.settings.server_names) {
-        return refusal_route(Refusal {
-            status: 403,
-            why: "a browser's POST is taken only from a page of this server, \
-                  under its address, localhost or a configured server name",
-            to_head: false,
-        });
+    match find(shared, path) {
+        Some(component) if component.on_post().is_some() => match foreign(shared, client, head) {
+            Some(refusal) => refusal,
+            None => Route::Post(component),
+        },
+        _ => route_other(shared, client, path),
     }
-    Route::Post(component)
 }
 
-fn not_allowed(component: Option<&Component>) -> Route {
-    let allow = match component.and_then(Component::on_post) {
-        Some(_) => "Allow: GET, HEAD, OPTIONS, POST\r\n",
-        None => "Allow: GET, HEAD, OPTIONS\r\n",
-    };
+/// An administrator's POST. Whether its sender may have it done is found out at the desk, unless
+/// nobody may.
+fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> Route {
+    if let Some(refusal) = foreign(shared, client, head) {
+        return refusal;
+    }
+    if !client.is_trusted && shared.guards.is_empty() {
+        return refused(403, NOBODY_MAY);
+    }
+    if path == b"-/reload" {
+        return Route::Act(Act::Reload);
+    }
+    let name = path.strip_prefix(b"-/maint/");
+    let to_maint = name.is_some();
+    let name = name.or_else(|| path.strip_prefix(b"-/reset/"));
+    match shared.components.find(name.unwrap_or_default()) {
+        Some(component) if to_maint => Route::Act(Act::Maint(component)),
+        Some(component) => Route::Act(Act::Reset(component)),
+        None => refused(404, "there is no component of that name"),
+    }
+}
+
+/// The refusal of a POST that another site's page has a browser send.
+fn foreign(shared: &Shared, client: Client, head: &Head<'_>) -> Option<Route> {
+    // No browser reaches the admin socket.
+    if client.is_trusted {
+        return None;
+    }
+    let why = "a browser's POST is taken only from a page of this server, \
+               under its address, localhost or a configured server name";
+    (!is_same_site(head, &shared.settings.server_names)).then(|| refused(403, why))
+}
+
+/// The methods for components and health, for what else may be looked at, and for what acts.
+const COMPONENTS: &str = "GET, HEAD, OPTIONS";
+const REPORTS: &str = "GET, HEAD";
+const ACTS: &str = "POST";
+
+fn not_allowed(methods: &str) -> Route {
     Route::Answer(Cow::Owned(answer(
         405,
-        allow,
+        &format!("Allow: {methods}\r\n"),
         "ERROR: this method is not for this path",
     )))
+}
+
+fn refused(status: u16, why: &'static str) -> Route {
+    refusal_route(Refusal {
+        status,
+        why,
+        to_head: false,
+    })
 }
 
 fn refusal_route(refusal: Refusal) -> Route {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use super::admin::{Admin, NoConfig};
 use super::{HealthCheckServer, ListenSettings};
+use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::log::Log;
@@ -55,6 +57,8 @@ pub struct Builder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) listens: Vec<ListenSettings>,
     pub(super) admin_socket: Option<PathBuf>,
+    pub(super) admin: Arc<dyn Admin>,
+    pub(super) guards: Vec<Arc<Guard>>,
 }
 
 impl Builder {
@@ -73,6 +77,8 @@ impl Builder {
             clock: Arc::new(SystemClock),
             listens: Vec::new(),
             admin_socket: None,
+            admin: Arc::new(NoConfig),
+            guards: Vec::new(),
         }
     }
 
@@ -163,6 +169,27 @@ impl Builder {
     }
 
     /// Listens, on this address and wherever else it was told to. This one has to be there now.
+    /// Lets the users of this file administrate: put components into maintenance
+    /// (`POST /-/maint/NAME`) and reset them (`POST /-/reset/NAME`). Default: nobody may.
+    pub fn admin_users(mut self, users: HtpasswdFile) -> Builder {
+        self.guards.push(Arc::new(Guard::Users(users)));
+        self
+    }
+
+    /// Lets whoever has one of the tokens of this file administrate. Default: nobody may.
+    pub fn admin_tokens(mut self, tokens: TokenFile) -> Builder {
+        self.guards.push(Arc::new(Guard::Tokens(tokens)));
+        self
+    }
+
+    /// Who does what administrators ask for. Default: the server itself, which has no
+    /// configuration and keeps nothing.
+    pub(crate) fn admin(mut self, admin: Arc<dyn Admin>) -> Builder {
+        self.admin = admin;
+        self
+    }
+
+    /// Listens.
     ///
     /// # Errors
     /// Not an address, or one that cannot be listened on;

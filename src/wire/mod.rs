@@ -7,6 +7,7 @@ pub(crate) mod access_log;
 pub(crate) mod base64;
 pub(crate) mod digest;
 pub(crate) mod dns;
+pub(crate) mod form;
 pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod json;

@@ -16,6 +16,7 @@ mod http_check;
 mod http_get;
 mod keepalived;
 mod listen;
+mod metrics;
 mod postgres;
 mod service;
 mod store;

@@ -9,6 +9,7 @@ mod descriptors;
 mod life;
 mod listeners;
 mod posts;
+mod reports;
 mod requests;
 mod runs;
 #[path = "../support/mod.rs"]

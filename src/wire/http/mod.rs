@@ -8,11 +8,13 @@ mod asking;
 mod body;
 mod request;
 mod response;
+mod target;
 
 pub(crate) use asking::Asking;
 pub(crate) use body::{Body, Progress};
 pub(crate) use request::{HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head};
 pub(crate) use response::{ANSWER_HEAD_BYTES_MAX, AnswerHead, Framing, examine_answer};
+pub(crate) use target::percent_decoded;
 
 /// Sent before the body to a client that waits for it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -46,11 +48,16 @@ fn phrase(status: u16) -> &'static str {
 
 /// An answer in plain text, ready to be written at once. `extra` is whole header lines.
 pub(crate) fn answer(status: u16, extra: &str, text: &str) -> Vec<u8> {
+    answer_as(status, "text/plain; charset=utf-8", extra, text)
+}
+
+/// The same of another media type.
+pub(crate) fn answer_as(status: u16, media_type: &str, extra: &str, body: &str) -> Vec<u8> {
     format!(
-        "HTTP/1.0 {status} {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n{extra}\r\n{text}",
+        "HTTP/1.0 {status} {}\r\nContent-Type: {media_type}\r\n\
+         Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n{extra}\r\n{body}",
         phrase(status),
-        text.len()
+        body.len()
     )
     .into_bytes()
 }

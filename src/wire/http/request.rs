@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::target::{absolute_path, percent_decoded, query};
+
 /// A head longer than this is refused: eight times what browsers send without cookies.
 pub(crate) const HEAD_BYTES_MAX: usize = 8 * 1024;
 
@@ -58,6 +60,10 @@ struct Framing<'a> {
     length: &'a str,
     is_encoded: bool,
     expect: Option<&'a str>,
+    /// What is accepted in answer, as the last such header has it.
+    accept: &'a str,
+    /// How HAProxy sees whom it asks.
+    server_state: Option<&'a str>,
 }
 
 /// Why a request is not answered with what it asked for.
@@ -241,11 +247,15 @@ impl<'a> Framing<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
             6 if name.eq_ignore_ascii_case("expect") => self.expect = Some(value),
+            6 if name.eq_ignore_ascii_case("accept") => self.accept = value,
             14 if name.eq_ignore_ascii_case("content-length") => {
                 self.lengths += 1;
                 self.length = value;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => self.is_encoded = true,
+            22 if name.eq_ignore_ascii_case("x-haproxy-server-state") => {
+                self.server_state = Some(value);
+            }
             _ => {}
         }
     }
@@ -310,6 +320,21 @@ impl<'a> Head<'a> {
             .map(|(_, value)| value)
     }
 
+    /// Whether a page is wanted: browsers name its type first, and nobody else names it.
+    pub(crate) fn accepts_html(&self) -> bool {
+        self.framing.accept.contains("text/html")
+    }
+
+    /// What HAProxy says, with `http-check send-state`, of how it sees whom it asks.
+    pub(crate) fn server_state(&self) -> Option<&'a str> {
+        self.framing.server_state
+    }
+
+    /// What stands behind the path's `?`, as sent; empty when there is none.
+    pub(crate) fn query(&self) -> &'a str {
+        query(self.target)
+    }
+
     /// RFC 9112 section 6: where two readers could differ, nobody reads.
     fn body_len(&self) -> Result<usize, Refusal> {
         let Framing {
@@ -365,37 +390,6 @@ pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The path of `http://host/path`, which may be missing.
-fn absolute_path(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return None;
-    }
-    let path_start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    (path_start > 0).then(|| &rest[path_start..])
-}
-
-fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
-    if !path.contains('%') {
-        return Some(Cow::Borrowed(path.as_bytes()));
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?,
-            other => other,
-        });
-    }
-    Some(Cow::Owned(decoded))
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -449,6 +443,21 @@ mod tests {
         assert_eq!(head.header("X-Y"), Some("b c"));
         assert_eq!(head.header("nothing"), None);
         assert_eq!(head.headers().count(), 2);
+    }
+
+    #[test]
+    fn what_few_callers_say_is_noted_in_passing() {
+        let plain = whole("GET /a HTTP/1.0\r\n\r\n").head;
+        assert!(!plain.accepts_html());
+        assert_eq!((plain.server_state(), plain.query()), (None, ""));
+        let head = whole(
+            "GET /a?b=c?d#e HTTP/1.0\r\nAccept: text/html,*/*\r\n\
+             X-Haproxy-Server-State: UP 2/3; name=bck/srv\r\n\r\n",
+        )
+        .head;
+        assert!(head.accepts_html());
+        assert_eq!(head.server_state(), Some("UP 2/3; name=bck/srv"));
+        assert_eq!(head.query(), "b=c?d");
     }
 
     #[test]

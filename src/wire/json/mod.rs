@@ -6,7 +6,6 @@ mod read;
 mod write;
 
 pub(crate) use read::{Found, Value, find};
-pub(crate) use write::plain;
-// For the server's answers in JSON; checks only read.
-#[allow(unused_imports)]
-pub(crate) use write::{Writer, write_string};
+#[cfg(test)]
+pub(crate) use write::tests;
+pub(crate) use write::{Writer, push_decimal};

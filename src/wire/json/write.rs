@@ -1,182 +1,291 @@
-//! JSON written, so that it can stand in a page of HTML, too.
+//! JSON (RFC 8259) as text.
 //!
-//! What is written is well-formed as long as each key is followed by one value.
+//! What is written here is valid by construction and safe inside a page: a `<` never appears as
+//! itself, nor does a control character, whatever a peer put into a text.
 #![forbid(unsafe_code)]
 
-/// Writes a string with its quotes. Nothing in it can end a `script` element or a string of the
-/// language that reads it.
-#[allow(dead_code)]
-pub(crate) fn write_string(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push('"');
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\u{1f}' | '<' | '\u{7f}' => {
-                let code = usize::from(char as u8);
-                out.push_str("\\u00");
-                out.push(char::from(HEX[code >> 4]));
-                out.push(char::from(HEX[code & 15]));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-}
+use std::fmt::Write as _;
 
-/// Writes JSON piece by piece and sets the commas.
-#[allow(dead_code)]
+/// Writes one value, from its beginning to its end. Commas come by themselves; that every object
+/// and array which is begun is ended, and that keys stand in objects, is the caller's affair.
 #[derive(Default)]
-pub(crate) struct Writer {
-    text: String,
-    needs_comma: bool,
-}
+pub(crate) struct Writer(String);
 
-#[allow(dead_code)]
 impl Writer {
+    /// Nothing written yet.
     pub(crate) fn new() -> Writer {
         Writer::default()
     }
 
-    /// What has been written.
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    /// What was written.
+    pub(crate) fn finish(self) -> String {
+        self.0
     }
 
-    /// An object, with whatever `inside` writes in it.
-    pub(crate) fn object(&mut self, inside: impl FnOnce(&mut Writer)) {
-        self.open('{');
-        inside(self);
-        self.close('}');
+    /// `{`
+    pub(crate) fn begin_object(&mut self) {
+        self.separate();
+        self.0.push('{');
     }
 
-    /// An array, with whatever `inside` writes in it.
-    pub(crate) fn array(&mut self, inside: impl FnOnce(&mut Writer)) {
-        self.open('[');
-        inside(self);
-        self.close(']');
+    /// `}`
+    pub(crate) fn end_object(&mut self) {
+        self.0.push('}');
     }
 
-    /// A member's name; its value has to follow.
-    pub(crate) fn key(&mut self, name: &str) -> &mut Writer {
-        self.begin();
-        write_string(&mut self.text, name);
-        self.text.push(':');
-        self.needs_comma = false;
+    /// `[`
+    pub(crate) fn begin_array(&mut self) {
+        self.separate();
+        self.0.push('[');
+    }
+
+    /// `]`
+    pub(crate) fn end_array(&mut self) {
+        self.0.push(']');
+    }
+
+    /// The name of the next value.
+    pub(crate) fn key(&mut self, key: &str) -> &mut Writer {
+        self.text(key);
+        self.0.push(':');
         self
     }
 
-    pub(crate) fn string(&mut self, text: &str) {
-        self.begin();
-        write_string(&mut self.text, text);
+    /// A string.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.separate();
+        self.0.push('"');
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => self.0.extend(['\\', c]),
+                '\n' => self.0.push_str("\\n"),
+                '<' | '\u{2028}' | '\u{2029}' => self.escape(c),
+                c if c.is_control() => self.escape(c),
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('"');
     }
 
-    /// JSON has neither infinities nor what is no number; they become `null`.
-    pub(crate) fn number(&mut self, number: f64) {
-        if number.is_finite() {
-            self.raw(&plain(number));
-        } else {
-            self.null();
+    /// A string, or null where there is none.
+    pub(crate) fn text_or_null(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text),
+            None => self.null(),
         }
     }
 
-    /// A count, however large.
-    pub(crate) fn count(&mut self, count: u64) {
-        self.raw(&count.to_string());
+    /// An array of strings.
+    pub(crate) fn texts(&mut self, texts: &[String]) {
+        self.begin_array();
+        for text in texts {
+            self.text(text);
+        }
+        self.end_array();
     }
 
-    pub(crate) fn bool(&mut self, value: bool) {
-        self.raw(if value { "true" } else { "false" });
+    /// A number without a fraction.
+    pub(crate) fn whole(&mut self, number: u64) {
+        self.thousandths(u128::from(number) * 1_000);
     }
 
+    /// A number of thousandths, without zeros at its end: 1500 is `1.5`.
+    pub(crate) fn thousandths(&mut self, number: u128) {
+        self.separate();
+        push_decimal(&mut self.0, number, 3);
+    }
+
+    /// `true` or `false`
+    pub(crate) fn flag(&mut self, flag: bool) {
+        self.separate();
+        self.0.push_str(if flag { "true" } else { "false" });
+    }
+
+    /// `null`
     pub(crate) fn null(&mut self) {
-        self.raw("null");
+        self.separate();
+        self.0.push_str("null");
     }
 
-    fn raw(&mut self, text: &str) {
-        self.begin();
-        self.text.push_str(text);
+    /// All others are of the basic plane, so that four digits are enough.
+    fn escape(&mut self, c: char) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "\\u{:04x}", u32::from(c));
     }
 
-    fn begin(&mut self) {
-        if self.needs_comma {
-            self.text.push(',');
+    /// A value or a key that follows another needs a comma; what was written last tells.
+    fn separate(&mut self) {
+        if !matches!(self.0.as_bytes().last(), None | Some(b'{' | b'[' | b':')) {
+            self.0.push(',');
         }
-        self.needs_comma = true;
-    }
-
-    fn open(&mut self, bracket: char) {
-        self.begin();
-        self.text.push(bracket);
-        self.needs_comma = false;
-    }
-
-    fn close(&mut self, bracket: char) {
-        self.text.push(bracket);
-        self.needs_comma = true;
     }
 }
 
-/// A number in the shorter of its two spellings: without an exponent, the largest would have 300
-/// digits.
-pub(crate) fn plain(number: f64) -> String {
-    if number == 0.0 || (1e-5..1e15).contains(&number.abs()) || !number.is_finite() {
-        number.to_string()
-    } else {
-        format!("{number:e}")
+/// A number of the last of so many decimal places, without zeros at its end: JSON's form of it,
+/// and that of everything else here which would otherwise need floating point.
+pub(crate) fn push_decimal(text: &mut String, number: u128, places: u32) {
+    let unit = 10_u128.pow(places);
+    let (whole, fraction) = (number / unit, number % unit);
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{whole}");
+    if fraction > 0 {
+        let _ = write!(text, ".{fraction:0width$}", width = places as usize);
+        text.truncate(text.trim_end_matches('0').len());
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::wire::json::{Value, find};
 
-    #[test]
-    fn what_is_written_is_read_again() {
-        let hostile = "</script>\"\\\u{0}\u{1f}\u{7f}\té😀";
-        let mut writer = Writer::new();
-        writer.object(|w| {
-            w.key("name").string(hostile);
-            w.key("list").array(|w| {
-                w.number(1.5);
-                w.number(f64::NAN);
-                w.object(|_| {});
-                w.array(|w| w.bool(true));
-                w.null();
-            });
-            w.key("count").count(u64::MAX);
-            w.key("ok").bool(false);
-        });
-        let text = writer.into_text();
-        assert_eq!(
-            text,
-            "{\"name\":\"\\u003c/script>\\\"\\\\\\u0000\\u001f\\u007f\\té😀\",\
-             \"list\":[1.5,null,{},[true],null],\"count\":18446744073709551615,\"ok\":false}"
-        );
-        assert!(find(text.as_bytes(), "").is_whole);
-        assert_eq!(
-            find(text.as_bytes(), "name").value,
-            Some(Value::String(hostile.to_string()))
-        );
+    /// Whether a text is one JSON value and nothing else: a recognizer that shares nothing with
+    /// the writer.
+    pub(crate) fn is_valid(text: &str) -> bool {
+        value(text.as_bytes()).is_some_and(<[u8]>::is_empty)
+    }
+
+    /// What follows the value at the beginning.
+    fn value(bytes: &[u8]) -> Option<&[u8]> {
+        match bytes.first()? {
+            b'"' => string(bytes),
+            b'{' => members(&bytes[1..], b'}', |bytes| {
+                value(string(bytes)?.strip_prefix(b":")?)
+            }),
+            b'[' => members(&bytes[1..], b']', value),
+            b't' => bytes.strip_prefix(b"true"),
+            b'f' => bytes.strip_prefix(b"false"),
+            b'n' => bytes.strip_prefix(b"null"),
+            _ => number(bytes),
+        }
+    }
+
+    fn members(bytes: &[u8], end: u8, member: fn(&[u8]) -> Option<&[u8]>) -> Option<&[u8]> {
+        if bytes.first() == Some(&end) {
+            return Some(&bytes[1..]);
+        }
+        let mut rest = bytes;
+        loop {
+            rest = member(rest)?;
+            match rest.split_first()? {
+                (b',', after) => rest = after,
+                (byte, after) => return (*byte == end).then_some(after),
+            }
+        }
+    }
+
+    fn string(bytes: &[u8]) -> Option<&[u8]> {
+        let mut rest = bytes.strip_prefix(b"\"")?;
+        loop {
+            match rest {
+                [b'"', after @ ..] => return Some(after),
+                [b'\\', b'"' | b'\\' | b'n', after @ ..] => rest = after,
+                [b'\\', b'u', a, b, c, d, after @ ..]
+                    if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+                {
+                    rest = after;
+                }
+                [b'\\', ..] | [0..0x20, ..] | [] => return None,
+                [_, after @ ..] => rest = after,
+            }
+        }
+    }
+
+    fn number(bytes: &[u8]) -> Option<&[u8]> {
+        let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+        let whole = digits(bytes);
+        let leads_with_zero = whole > 1 && bytes[0] == b'0';
+        if whole == 0 || leads_with_zero {
+            return None;
+        }
+        match bytes[whole..].strip_prefix(b".") {
+            Some(fraction) => {
+                let len = digits(fraction);
+                (len > 0).then(|| &fraction[len..])
+            }
+            None => Some(&bytes[whole..]),
+        }
     }
 
     #[test]
-    fn numbers_are_never_long() {
+    fn commas_stand_where_they_belong() {
+        let mut json = Writer::new();
+        json.begin_object();
+        json.key("a").begin_array();
+        json.end_array();
+        json.key("b").begin_array();
+        json.whole(1);
+        json.begin_object();
+        json.end_object();
+        json.null();
+        json.text(":");
+        json.text("{");
+        json.flag(true);
+        json.end_array();
+        json.key("c").texts(&[String::from("d"), String::from("e")]);
+        json.key("f").text_or_null(None);
+        json.end_object();
+        let text = json.finish();
+        assert_eq!(
+            text,
+            r#"{"a":[],"b":[1,{},null,":","{",true],"c":["d","e"],"f":null}"#
+        );
+        assert!(is_valid(&text));
+    }
+
+    #[test]
+    fn whatever_a_text_holds_stays_inside_it() {
+        let mut json = Writer::new();
+        json.text("</script>\"\\\n\r\u{0}\u{7f}\u{9b}\u{2028}é\u{1f600}");
+        let text = json.finish();
+        assert_eq!(
+            text,
+            "\"\\u003c/script>\\\"\\\\\\n\\u000d\\u0000\\u007f\\u009b\\u2028é\u{1f600}\""
+        );
+        assert!(is_valid(&text));
+        for c in (0..0x3000).filter_map(char::from_u32) {
+            let mut json = Writer::new();
+            json.text(&c.to_string());
+            assert!(is_valid(&json.finish()), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_mean_something() {
         for (number, text) in [
-            (0.0, "0"),
-            (120.0, "120"),
-            (0.1, "0.1"),
-            (-2.5, "-2.5"),
-            (1e300, "1e300"),
-            (1e-300, "1e-300"),
-            (f64::INFINITY, "inf"),
+            (0, "0"),
+            (5_000, "5"),
+            (1_500, "1.5"),
+            (1_234, "1.234"),
+            (1, "0.001"),
+            (10_010, "10.01"),
+            (u128::from(u64::MAX) * 1_000, "18446744073709551615"),
         ] {
-            assert_eq!(plain(number), text);
+            let mut json = Writer::new();
+            json.thousandths(number);
+            assert_eq!(json.finish(), text);
+            assert!(is_valid(text));
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_seen() {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "[,1]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "\"\n\"",
+            "\"\\x\"",
+            "01",
+            "1.",
+            "[1 2]",
+            "nul",
+            "1,",
+            "\"",
+        ] {
+            assert!(!is_valid(text), "{text}");
         }
     }
 }

@@ -1,0 +1,301 @@
+//! Administration: `/-/reload`, `/-/maint/NAME` and `/-/reset/NAME`, and who may.
+//!
+//! Whoever asks over a trusted listener may; anybody else needs an administrator's credentials,
+//! and where none are configured nobody may. What is done is done by an [`Admin`], one thing at a
+//! time, and one line of log says what and who. Answers are plain text, a line for people; the
+//! status is for programs:
+//!
+//! | status | means |
+//! |---|---|
+//! | `200` | it is done, and what is kept of it is on disk |
+//! | `400` | a field is missing, unknown or cannot be read |
+//! | `401` | no credentials, or wrong ones |
+//! | `403` | there is nobody who may, or it comes from another site's page |
+//! | `404` | there is no such component |
+//! | `409` | it cannot be done as things are; nothing has changed |
+//! | `500` | there is nothing to hold the credentials against |
+#![forbid(unsafe_code)]
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use super::Shared;
+use super::desk::{Caller, Work};
+use super::listening::Client;
+use super::posts::answer_after_run;
+use crate::auth::{Access, Guard};
+use crate::check::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
+use crate::component::{Component, Reply};
+use crate::health::State;
+use crate::log::Level;
+use crate::units::{Span, print_duration};
+use crate::wire::form;
+use crate::wire::http::{Request, answer};
+
+/// What runs the server, as far as administrators may change it. What it answers `Ok` to is kept:
+/// it outlives a restart. `Err` is a sentence for people, and nothing has changed.
+pub(crate) trait Admin: Send + Sync {
+    /// Reads the configuration again and puts it in force. The generation that it then has.
+    fn reload(&self) -> Result<u64, String>;
+
+    /// How many configurations have been in force so far.
+    fn generation(&self) -> u64;
+
+    /// Where the configuration is, and what was wrong with it when it was read last.
+    fn config(&self) -> Config;
+
+    /// Puts a component into maintenance, or ends that.
+    fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
+        component.board().maintain(maint);
+        Ok(())
+    }
+
+    /// Resets a component whose failure waits for a human. What is answered.
+    fn reset(&self, component: &Component) -> Result<Reply, String> {
+        let state = component.board().state();
+        let reset = component
+            .on_post()
+            .and_then(|on_post| on_post.reset_by_admin(state));
+        reset.ok_or_else(|| String::from("it has no manual reset"))
+    }
+}
+
+/// What is known of the configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    /// `None` where there is none.
+    pub(crate) file: Option<String>,
+    /// Why what was read last is not in force.
+    pub(crate) error: Option<String>,
+}
+
+/// A server that nothing runs but its program: nothing is read again, nothing is kept.
+pub(super) struct NoConfig;
+
+impl Admin for NoConfig {
+    fn reload(&self) -> Result<u64, String> {
+        Err(String::from("there is no configuration to be read"))
+    }
+
+    fn generation(&self) -> u64 {
+        1
+    }
+
+    fn config(&self) -> Config {
+        Config::default()
+    }
+}
+
+/// What an administrator can have done.
+pub(super) enum Act {
+    Reload,
+    Maint(Arc<Component>),
+    Reset(Arc<Component>),
+}
+
+/// What an act is asked for with.
+struct Asked {
+    authorization: Option<String>,
+    client: Client,
+    body: Vec<u8>,
+    query: String,
+}
+
+/// Why nobody may over this listener.
+pub(super) const NOBODY_MAY: &str = "over TCP nothing can be changed here until `admin token-file \
+                                     FILE` or `admin htpasswd FILE` is configured; the admin \
+                                     socket needs neither (failover -s SOCKET)";
+
+/// Does it if its sender may have it done, and answers.
+pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
+    let asked = Asked {
+        authorization: request.head.header("authorization").map(String::from),
+        client,
+        body: request.body.to_vec(),
+        query: request.head.query().to_string(),
+    };
+    Box::new(move |shared, caller| {
+        let by = match permission(shared, &asked) {
+            Ok(by) => by,
+            Err(bytes) => return caller.answer(shared, bytes),
+        };
+        // What a panic leaves half done is its own room's affair; the desk goes on.
+        let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, &asked)));
+        let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
+        let (name, what) = act.words();
+        let (status, text) = (reply.status(), reply.text().escape_debug());
+        let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
+        shared.log.line(Level::Notice, line);
+        answer_act(shared, caller, &act, &reply);
+    })
+}
+
+/// Who it is, for the log; or the answer to who may not.
+fn permission(shared: &Shared, asked: &Asked) -> Result<String, Vec<u8>> {
+    if asked.client.is_trusted {
+        return Ok(String::from("admin socket"));
+    }
+    let mut unavailable = None;
+    for guard in &shared.guards {
+        match guard.verify(asked.authorization.as_deref()) {
+            Access::Granted { user } => return Ok(format!("{user} from {}", asked.client.peer)),
+            Access::Denied => {}
+            Access::Unavailable(why) => unavailable = Some(why),
+        }
+    }
+    if let Some(why) = unavailable {
+        // The file's name is for the log, and not for strangers.
+        let text = format_args!("nothing to hold an administrator's credentials against: {why}");
+        shared.complaints.line(&shared.log, Level::Error, text);
+        return Err(answer(500, "", "ERROR: no credentials to compare"));
+    }
+    if shared.guards.is_empty() {
+        return Err(answer(403, "", &format!("ERROR: {NOBODY_MAY}")));
+    }
+    let challenge = |guard: &Arc<Guard>| format!("WWW-Authenticate: {}\r\n", guard.challenge());
+    let challenges: String = shared.guards.iter().map(challenge).collect();
+    Err(answer(401, &challenges, "Invalid credentials"))
+}
+
+fn answer_act(shared: &Arc<Shared>, caller: Caller, act: &Act, reply: &Reply) {
+    let bytes = answer(reply.status(), "", reply.text());
+    match act {
+        Act::Reset(component) if reply.acts_on_state => {
+            answer_after_run(shared, caller, component, bytes);
+        }
+        _ => caller.answer(shared, bytes),
+    }
+}
+
+impl Act {
+    /// Its fields in a line of log.
+    fn words(&self) -> (String, &'static str) {
+        let named = |component: &Component| format!(" component={}", component.name());
+        match self {
+            Act::Reload => (String::new(), "reload"),
+            Act::Maint(component) => (named(component), "maintenance"),
+            Act::Reset(component) => (named(component), "reset"),
+        }
+    }
+
+    fn done(&self, shared: &Shared, asked: &Asked) -> Reply {
+        let done = match self {
+            Act::Reload => reload(shared, asked),
+            Act::Maint(component) => maintain(shared, component, asked),
+            Act::Reset(component) => reset(shared, component, asked),
+        };
+        done.unwrap_or_else(|reply| reply)
+    }
+}
+
+fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
+    Fields::read(asked, &[])?;
+    let generation = shared.admin.reload().map_err(|why| conflict(&why))?;
+    Ok(Reply::new(
+        200,
+        format!("Generation {generation} is in force"),
+    ))
+}
+
+fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+    Fields::read(asked, &[])?;
+    shared.admin.reset(component).map_err(|why| conflict(&why))
+}
+
+fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+    let fields = Fields::read(asked, &["mode", "for", "because"])?;
+    let name = component.name();
+    let Some(word) = fields.value("mode") else {
+        return Err(unusable("no mode; expected mode=drain, hold or off"));
+    };
+    if word == "off" {
+        if fields.0.len() > 1 {
+            return Err(unusable("mode=off takes nothing beside it"));
+        }
+        let was_in = component.board().published().maint.is_some();
+        let done = shared.admin.maintain(component, None);
+        done.map_err(|why| conflict(&why))?;
+        let said = if was_in {
+            "is not in maintenance any more"
+        } else {
+            "was not in maintenance"
+        };
+        return Ok(Reply::new(200, format!("{name} {said}")));
+    }
+    let state = component.board().state();
+    let mode = mode_of(word, state).map_err(|error| unusable(&error.to_string()))?;
+    if word == "hold" && state == State::Unknown {
+        return Err(conflict("its state is unknown, and nothing to be held"));
+    }
+    let span = fields.value("for").map(Span::try_from).transpose();
+    let span = span.map_err(|error| unusable(&format!("for: {error}")))?;
+    let because = fields.value("because").unwrap_or_default();
+    if because.len() > BECAUSE_LEN_MAX {
+        let why = format!("because: over {BECAUSE_LEN_MAX} bytes");
+        return Err(unusable(&why));
+    }
+    let since = shared.components.now();
+    let maint = Maint {
+        mode,
+        since,
+        until: span.map(|span| since + span.duration()),
+        because: because.to_string(),
+    };
+    let done = shared.admin.maintain(component, Some(maint));
+    done.map_err(|why| conflict(&why))?;
+    let until = match span {
+        Some(span) => format!("for {}", print_duration(span.duration())),
+        None => String::from("until a human ends that"),
+    };
+    let state = component.board().state();
+    Ok(Reply::new(
+        200,
+        format!("{name} is in maintenance ({word}) and answers {state} {until}"),
+    ))
+}
+
+fn conflict(why: &str) -> Reply {
+    Reply::new(409, format!("ERROR: {why}"))
+}
+
+fn unusable(why: &str) -> Reply {
+    Reply::new(400, format!("ERROR: {why}"))
+}
+
+/// The fields of a form, from the body and the query together.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// # Errors
+    /// The answer to what is no form, and to fields that are unknown or stand twice: a `for` that
+    /// was misspelt must not become a maintenance without an end.
+    fn read(asked: &Asked, known: &[&str]) -> Result<Fields, Reply> {
+        let read = |text: &[u8]| {
+            form::fields(text.trim_ascii()).ok_or_else(|| unusable("the fields cannot be read"))
+        };
+        let mut fields = read(&asked.body)?;
+        fields.append(&mut read(asked.query.as_bytes())?);
+        for (index, (name, _)) in fields.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let expected = match known {
+                    [] => String::from("none"),
+                    known => known.join(", "),
+                };
+                return Err(unusable(&format!(
+                    "unknown field {name:?}; expected {expected}"
+                )));
+            }
+            if fields[..index].iter().any(|(before, _)| before == name) {
+                return Err(unusable(&format!("{name} stands twice")));
+            }
+        }
+        Ok(Fields(fields))
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.iter();
+        fields
+            .find(|(is, _)| is == name)
+            .map(|(_, value)| value.as_str())
+    }
+}

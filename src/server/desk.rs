@@ -1,0 +1,246 @@
+//! A desk: one thread that does what may take long, one thing after the other.
+//!
+//! There is one for POSTs and one for reports, so that a POST that hangs holds up no report. What
+//! is brought to a desk waits in a bounded queue for a bounded time; the thread is started with
+//! the first of it. A leader only leaves things here.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::accept::{Then, finish};
+use super::park::Kept;
+use crate::clock::locked;
+use crate::log::Level;
+use crate::sys::errno;
+use crate::sys::socket::{Watch, wait_for_any, write_now};
+use crate::sys::thread::{self, Stack};
+use crate::wire::http::answer;
+
+/// What waits at one desk at most.
+const QUEUE_MAX: usize = 64;
+
+/// How long a client may take nothing of a long answer: others wait behind it.
+const WRITE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long it may take for all of it.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct Desk {
+    /// What is done here, in the singular.
+    what: &'static str,
+    /// Whose code that is.
+    stack: Stack,
+    worker: Mutex<Worker>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Worker {
+    jobs: VecDeque<Job>,
+    has_thread: bool,
+    stopped: bool,
+}
+
+struct Job {
+    caller: Caller,
+    work: Work,
+    /// When it is answered even if its turn has not come.
+    deadline: Instant,
+}
+
+/// What is to be done; it answers the caller.
+pub(super) type Work = Box<dyn FnOnce(&Arc<Shared>, Caller) + Send>;
+
+/// A connection that waits for its answer, counted as held meanwhile.
+pub(super) struct Caller {
+    stream: TcpStream,
+    then: Then,
+    _kept: Kept,
+}
+
+impl Caller {
+    pub(super) fn new(shared: &Arc<Shared>, stream: TcpStream, then: Then) -> Caller {
+        Caller {
+            stream,
+            then,
+            _kept: Kept::new(shared),
+        }
+    }
+
+    /// Answers with what fits a socket's buffer; if it does not, the sweeper has the rest.
+    pub(super) fn answer(self, shared: &Arc<Shared>, bytes: Vec<u8>) {
+        finish(shared, self.stream, Cow::Owned(bytes), self.then);
+    }
+
+    /// Answers with any number of bytes, of which only this thread has a copy. A client that does
+    /// not take them in time gets no more.
+    pub(super) fn answer_at_length(self, shared: &Arc<Shared>, bytes: &[u8]) {
+        if write_all(&self.stream, bytes) {
+            finish(shared, self.stream, Cow::Borrowed(&[]), self.then);
+        }
+    }
+
+    /// The connection and what is done with it last, where somebody else holds it from now on.
+    pub(super) fn leave(self) -> (TcpStream, Then) {
+        (self.stream, self.then)
+    }
+}
+
+/// Whether the client took all of it.
+fn write_all(stream: &TcpStream, bytes: &[u8]) -> bool {
+    let ends_at = Instant::now() + WRITE_TIME_MAX;
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match write_now(stream, &bytes[sent..]) {
+            Ok(len) => sent += len,
+            Err(error) if errno::is_not_ready(&error) => {
+                let left = ends_at.saturating_duration_since(Instant::now());
+                let mut watch = [Watch::writable(stream)];
+                // An error of waiting is one of the connection, too.
+                let waited = wait_for_any(&mut watch, left.min(WRITE_PAUSE_MAX));
+                if waited.is_err() || !watch[0].is_ready() {
+                    return false;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+impl Desk {
+    pub(super) fn new(what: &'static str, stack: Stack) -> Arc<Desk> {
+        Arc::new(Desk {
+            what,
+            stack,
+            worker: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Has it done, or answers that this cannot be done now.
+    pub(super) fn submit(self: &Arc<Self>, shared: &Arc<Shared>, caller: Caller, work: Work) {
+        let job = Job {
+            caller,
+            work,
+            deadline: Instant::now() + shared.settings.answer_within,
+        };
+        if let Some(job) = self.refused(shared, job) {
+            let why = format!("ERROR: too many {}s wait already", self.what);
+            turn_away(shared, job, &why);
+        }
+    }
+
+    /// Answers those whose turn has not come in time.
+    pub(super) fn expire(&self, shared: &Arc<Shared>, now: Instant) {
+        let late: Vec<Job> = {
+            let jobs = &mut locked(&self.worker).jobs;
+            // All wait equally long, so the first to come are the first to expire.
+            let late = jobs.iter().take_while(|job| job.deadline <= now).count();
+            jobs.drain(..late).collect()
+        };
+        for job in late {
+            let why = format!("ERROR: another {} takes too long", self.what);
+            turn_away(shared, job, &why);
+        }
+    }
+
+    /// Gives the job to the worker, or back.
+    fn refused(self: &Arc<Self>, shared: &Arc<Shared>, job: Job) -> Option<Job> {
+        let mut worker = locked(&self.worker);
+        if worker.stopped || worker.jobs.len() >= QUEUE_MAX {
+            return Some(job);
+        }
+        if !worker.has_thread {
+            let (desk, shared) = (self.clone(), shared.clone());
+            let run = move || desk.work(&shared);
+            worker.has_thread = thread::spawn(self.what, self.stack, run).is_ok();
+        }
+        if !worker.has_thread {
+            return Some(job);
+        }
+        worker.jobs.push_back(job);
+        self.changed.notify_one();
+        None
+    }
+
+    /// Does what has come, and no more.
+    pub(super) fn stop(&self) {
+        locked(&self.worker).stopped = true;
+        self.changed.notify_one();
+    }
+
+    fn work(&self, shared: &Arc<Shared>) {
+        while let Some(Job { caller, work, .. }) = self.next() {
+            let done = panic::catch_unwind(AssertUnwindSafe(|| work(shared, caller)));
+            if done.is_err() {
+                // The connection went with it; others are to be served.
+                let text = format_args!("what a {} does panicked", self.what);
+                shared.log.line(Level::Error, text);
+            }
+        }
+    }
+
+    /// The next job; `None` when there will be no more.
+    fn next(&self) -> Option<Job> {
+        let idle = |worker: &mut Worker| worker.jobs.is_empty() && !worker.stopped;
+        let worker = self.changed.wait_while(locked(&self.worker), idle);
+        worker
+            .unwrap_or_else(PoisonError::into_inner)
+            .jobs
+            .pop_front()
+    }
+}
+
+fn turn_away(shared: &Arc<Shared>, job: Job, why: &str) {
+    let bytes = answer(503, "Retry-After: 1\r\n", why);
+    job.caller.answer(shared, bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// More than any system's buffers take.
+    const LENGTH: usize = 64 * 1024 * 1024;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    #[test]
+    fn who_reads_gets_all_of_it() {
+        let (server, mut client) = pair();
+        let reader = std::thread::spawn(move || {
+            let (mut read, mut buffer) = (0, vec![0; 1024 * 1024]);
+            while let Ok(len @ 1..) = client.read(&mut buffer) {
+                read += len;
+            }
+            read
+        });
+        assert!(write_all(&server, &vec![0; LENGTH]));
+        drop(server);
+        assert_eq!(reader.join().unwrap(), LENGTH);
+    }
+
+    #[test]
+    fn who_reads_nothing_is_given_up() {
+        let (server, client) = pair();
+        let started = Instant::now();
+        assert!(!write_all(&server, &vec![0; LENGTH]));
+        assert!(started.elapsed() >= WRITE_PAUSE_MAX);
+        drop(client);
+        assert!(!write_all(&server, &[0]), "it is gone");
+    }
+}
