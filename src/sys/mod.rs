@@ -1,6 +1,6 @@
-//! What std cannot ask of the system: signals, sockets bound before they connect, waiting for many
-//! sockets, reading without waiting, the size of a listener's queue, limits, resolver errors,
-//! random bytes.
+//! What std cannot ask of the system: signals, process groups, sockets bound before they connect,
+//! waiting for many sockets, reading without waiting, the size of a listener's queue, limits,
+//! resolver errors, random bytes.
 //!
 //! This is the only room with unsafe code. No raw integer leaves it where a type can say what it
 //! is, and every block says which contract it meets. It decides nothing. The constants are those
@@ -9,6 +9,7 @@
 
 pub(crate) mod errno;
 pub(crate) mod limits;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod resolve;
 pub(crate) mod signals;
