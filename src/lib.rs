@@ -73,8 +73,8 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event` | logging that never blocks; what happened |
-//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd files |
 //! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, base64, digests |
+//! | `net`, `auth` | names, ports, deadlines, dialling, other programs; htpasswd files |
 //! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
@@ -93,10 +93,13 @@ pub use auth::{Access, HtpasswdFile};
 pub use check::Check;
 pub use check::board::Published;
 pub use check::dns::DnsCheck;
+pub use check::exec::{ExecCheck, ExitCodes};
+pub use check::file::FileCheck;
 pub use check::heartbeat::{HeartbeatCheck, Reports};
 pub use check::http::HttpCheck;
 pub use check::maint::{Maint, Mode};
 pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::process::ProcessCheck;
 pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;

@@ -7,12 +7,15 @@
 
 pub(crate) mod board;
 pub(crate) mod dns;
+pub(crate) mod exec;
+pub(crate) mod file;
 mod health_json;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
 pub(crate) mod maint;
 pub(crate) mod postgres;
 pub(crate) mod prober;
+pub(crate) mod process;
 pub(crate) mod smtp;
 pub(crate) mod status;
 pub(crate) mod tcp;
