@@ -339,6 +339,15 @@ fn event_of(component: &str, news: News) -> Event {
             };
             (at, what)
         }
+        News::Settled { at, published } => {
+            let what = What::Settled {
+                state: published.standing.state,
+                phase: published.standing.phase,
+                outcome: published.outcome,
+            };
+            (at, what)
+        }
+        News::Maintenance { at, maint } => (at, What::Maintenance { maint }),
         News::Panicked { at, message } => (at, What::Panicked { message }),
     };
     Event {

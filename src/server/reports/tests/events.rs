@@ -4,9 +4,9 @@
 use std::sync::Weak;
 
 use super::*;
-use crate::check::maint::{Maint, Mode};
 use crate::clock::Clock;
 use crate::component::group::Follow;
+use crate::health::maint::{Maint, Mode};
 
 #[test]
 fn events_are_numbered_and_blame_what_explains_them() {
