@@ -102,6 +102,7 @@ pub use check::heartbeat::{HeartbeatCheck, Reports};
 pub use check::http::HttpCheck;
 pub use check::maint::{Maint, Mode};
 pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::prober::Pace;
 pub use check::process::ProcessCheck;
 pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::check::maint::Maint;
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
-use crate::health::{Health, Outcome, Reason, Standing, State};
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// What is known of a check at some moment.
 #[derive(Clone, Debug)]
@@ -282,6 +282,14 @@ impl Board {
         self.ask_next(locked(&self.turn), asker)
     }
 
+    /// Has the check run once more, as soon as may be, because something that it looks at has
+    /// changed: at once, or after the run that is on, which may have looked before the change. The
+    /// schedule goes on as it was, unless what is found calls for a faster pace.
+    pub fn nudge(&self) {
+        locked(&self.turn).wanted = true;
+        self.bell.ring();
+    }
+
     fn ask_next(&self, mut turn: MutexGuard<'_, Turn>, asker: Asker) -> Result<(), Asker> {
         if !turn.has_room() {
             return Err(asker);
@@ -323,7 +331,8 @@ impl Board {
         locked(&self.turn).stopped
     }
 
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
+    /// Publishes what a run found, and says where the check stands after it.
+    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
@@ -351,6 +360,11 @@ impl Board {
         known.published.outcome = outcome;
         known.held = standing;
         known.show(now);
+        if known.stale {
+            Phase::Unknown
+        } else {
+            standing.phase
+        }
     }
 
     pub(super) fn skip(&self, starts: u64) {
