@@ -64,6 +64,8 @@
 //! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
 //!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
 //! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
+//! - In advance: a [`Forecast`] says how long a failure takes to be noticed and how often a lost
+//!   probe is taken for one; [`replay`] judges outcomes that were by other rules.
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
 //! # The rooms
@@ -101,6 +103,7 @@ pub use check::file::FileCheck;
 pub use check::heartbeat::{HeartbeatCheck, Reports};
 pub use check::http::HttpCheck;
 pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::prober::Pace;
 pub use check::process::ProcessCheck;
 pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
@@ -115,8 +118,11 @@ pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
 pub use decide::combine::{All, Any, AtLeast, Majority, Not, quorum};
+pub use decide::forecast::{Change, Forecast, Times};
 pub use decide::hysteresis::{Hysteresis, Judge};
 pub use decide::oneshot::Oneshot;
+pub use decide::replay::{Summary, replay};
+pub use decide::rules::Rules;
 pub use decide::toggle::Toggle;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, What};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
-use crate::health::{Health, Outcome, Reason, Standing, State};
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// What is known of a check at some moment.
 #[derive(Clone, Debug)]
@@ -299,9 +299,10 @@ impl Board {
         self.ask_next(locked(&self.turn), asker)
     }
 
-    /// Has the check run as soon as may be, though nobody waits for it: what it looks at has
-    /// changed.
-    pub(crate) fn nudge(&self) {
+    /// Has the check run once more, as soon as may be, because something that it looks at has
+    /// changed: at once, or after the run that is on, which may have looked before the change. The
+    /// schedule goes on as it was, unless what is found calls for a faster pace.
+    pub fn nudge(&self) {
         locked(&self.turn).wanted = true;
         self.bell.ring();
     }
@@ -347,7 +348,8 @@ impl Board {
         locked(&self.turn).stopped
     }
 
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
+    /// Publishes what a run found, and says where the check stands after it.
+    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
@@ -382,6 +384,11 @@ impl Board {
         if is_first && known.published.changes == changes {
             let published = known.published.clone();
             known.tell(News::Settled { at: now, published });
+        }
+        if known.stale {
+            Phase::Unknown
+        } else {
+            standing.phase
         }
     }
 
