@@ -38,6 +38,9 @@ pub enum Access {
     Unavailable(String),
 }
 
+/// What a client is asked for that is to send a name and a password (RFC 7617).
+pub(crate) const BASIC: &str = "Basic realm=\"failover\", charset=\"UTF-8\"";
+
 /// Credentials that open something, of whichever kind.
 #[derive(Debug)]
 pub(crate) enum Guard {
@@ -60,7 +63,7 @@ impl Guard {
     /// What a client is asked for, as the value of `WWW-Authenticate`.
     pub(crate) fn challenge(&self) -> &'static str {
         match self {
-            Guard::Users(_) => "Basic realm=\"failover\", charset=\"UTF-8\"",
+            Guard::Users(_) => BASIC,
             Guard::Tokens(_) => "Bearer realm=\"failover\"",
         }
     }

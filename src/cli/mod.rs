@@ -106,7 +106,8 @@ fn complain(text: &str) {
 fn exit_of(error: &Error) -> Exit {
     let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<io::Error>());
     match (error.kind(), source.map(io::Error::kind)) {
-        (ErrorKind::Invalid, _) => Exit::Usage,
+        (ErrorKind::Invalid, _) => Exit::Config,
+        (ErrorKind::Taken, _) => Exit::Unavailable,
         (_, Some(io::ErrorKind::PermissionDenied)) => Exit::NoPermission,
         (_, Some(io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)) => Exit::Unavailable,
         _ => Exit::System,

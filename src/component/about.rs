@@ -52,6 +52,8 @@ pub(crate) struct About {
     pub(crate) heartbeat: bool,
     /// The HTTP status of a failure.
     pub(crate) fail_status: u16,
+    /// How long a caller waits for its check; the server's own limit if it says nothing.
+    pub(crate) answer_within: Option<Duration>,
 }
 
 impl Default for About {
@@ -67,6 +69,7 @@ impl Default for About {
             manual_reset: false,
             heartbeat: false,
             fail_status: 503,
+            answer_within: None,
         }
     }
 }

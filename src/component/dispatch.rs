@@ -245,7 +245,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether it has a line of its own. What a human does, and what happens once, always has.
     fn is_logged(&self, event: &Event) -> bool {
+        if !matches!(event.what, What::Changed { .. }) {
+            return true;
+        }
         let mut watched = locked(&self.watched);
         // From the end: the newest of that name is the one that is mounted.
         let mut newest = watched.iter_mut().rev();

@@ -10,6 +10,7 @@ mod about;
 mod dispatch;
 mod fold;
 pub(crate) mod group;
+pub(crate) mod guarded;
 mod post;
 pub(crate) mod track;
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::auth::Access;
+use crate::auth::{Access, BASIC};
 use crate::decide::oneshot::Oneshot;
 use crate::health::State;
 
@@ -15,6 +15,7 @@ pub struct Post {
     pub(crate) body: Vec<u8>,
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
+    /// Whether it came over a way on which everything may be done.
     pub(crate) is_admin: bool,
 }
 
@@ -65,8 +66,9 @@ impl Post {
 pub struct Reply {
     pub(crate) status: u16,
     pub(crate) text: String,
-    pub(crate) challenges: bool,
-    pub(crate) acts_on_state: bool,
+    /// What `WWW-Authenticate` says, where it says something.
+    pub(crate) challenge: Option<&'static str>,
+    acts_on_state: bool,
 }
 
 impl Reply {
@@ -80,15 +82,20 @@ impl Reply {
         Reply {
             status,
             text: text.into(),
-            challenges: false,
+            challenge: None,
             acts_on_state: false,
         }
     }
 
     /// `401` with the challenge that makes a browser or curl send credentials.
     pub fn unauthorized(text: impl Into<String>) -> Reply {
+        Reply::unauthorized_by(text, BASIC)
+    }
+
+    /// The same with that challenge.
+    pub(crate) fn unauthorized_by(text: impl Into<String>, challenge: &'static str) -> Reply {
         Reply {
-            challenges: true,
+            challenge: Some(challenge),
             ..Reply::new(401, text)
         }
     }
@@ -100,6 +107,11 @@ impl Reply {
             acts_on_state: true,
             ..self
         }
+    }
+
+    /// Whether it is sent only after the next run.
+    pub(crate) fn acts_on_state(&self) -> bool {
+        self.acts_on_state
     }
 
     /// The status.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use super::component::{Asks, ComponentPlan, Judging, Others, Schedule};
 use super::server::Credential;
-use crate::auth::HtpasswdFile;
 use crate::check::Check;
 use crate::check::heartbeat::HeartbeatCheck;
 use crate::clock::Clock;
 use crate::component::group::{Follow, OnlyIf};
+use crate::component::guarded::Guarded;
 use crate::component::{Component, Components, Mount, OnPost};
 use crate::decide::background::Background;
 use crate::decide::combine::{AtLeast, Not};
@@ -56,14 +56,9 @@ pub(crate) fn build(
     let start = resumed.unwrap_or(plan.judging.start);
     let mut check: Box<dyn Check> = Box::new(judged(check, start, &plan.judging)?);
     if let Some(credential) = &plan.reset {
-        let reset = match credential {
-            Some(Credential::Htpasswd(file)) => {
-                Oneshot::with_auth(State::Fail, HtpasswdFile::open(file)?)
-            }
-            _ => Oneshot::new(State::Fail),
-        };
+        let reset = Oneshot::new(State::Fail);
         check = Box::new(Toggle::new(check, reset.clone()).initial_state(start));
-        on_post = Some(Box::new(reset));
+        on_post = Some(guarded(credential.as_ref(), Box::new(reset))?);
     }
     Ok(Built {
         mount: Mount {
@@ -79,6 +74,11 @@ pub(crate) fn build(
 }
 
 impl Built {
+    /// Puts something around what acts on a POST.
+    pub(crate) fn wrap_post(&mut self, wrap: impl FnOnce(Box<dyn OnPost>) -> Box<dyn OnPost>) {
+        self.mount.on_post = self.mount.on_post.take().map(wrap);
+    }
+
     /// Starts its thread; the first check begins after `delay`, unless its plan says otherwise.
     ///
     /// # Errors
@@ -87,6 +87,8 @@ impl Built {
         let mut mount = self.mount;
         if let Schedule::Every(speeds) = self.judging.schedule {
             let mut background = Background::builder(mount.check, speeds.every)?
+                .fast(speeds.fast)?
+                .down(speeds.down)?
                 .initial_state(self.start)
                 .delay(self.judging.delay.unwrap_or(delay))
                 .clock(self.clock.clone())
@@ -110,14 +112,27 @@ fn asked(
 ) -> Result<Asked, Error> {
     match plan.asks.take() {
         Some(Asks::Check(check)) => Ok((check, None)),
-        Some(Asks::Heartbeat { silence_max, .. }) => {
+        Some(Asks::Heartbeat {
+            silence_max,
+            credential,
+        }) => {
             let check = HeartbeatCheck::with(silence_max, clock.clone());
-            Ok((Box::new(check), None))
+            let report = guarded(credential.as_ref(), Box::new(check.reports()))?;
+            Ok((Box::new(check), Some(report)))
         }
         Some(Asks::Others(others)) => Ok((made_of(&others, components)?, None)),
         // Invariant: a plan is mounted once.
         None => Err(Error::invalid("a component was mounted twice")),
     }
+}
+
+/// For who has the credential, or, without one, for administrators only.
+fn guarded(
+    credential: Option<&Credential>,
+    inner: Box<dyn OnPost>,
+) -> Result<Box<dyn OnPost>, Error> {
+    let guard = credential.map(Credential::open).transpose()?;
+    Ok(Box::new(Guarded { guard, inner }))
 }
 
 fn made_of(others: &Others, components: &Weak<Components>) -> Result<Box<dyn Check>, Error> {

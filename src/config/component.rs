@@ -470,6 +470,7 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
         depends_on: section.words("depends-on"),
         manual_reset: section.has("manual-reset"),
         heartbeat: kind.keyword.name == "heartbeat",
+        answer_within: section.span("answer-within"),
         fail_status: fail_status
             .and_then(|status| u16::try_from(status).ok())
             .unwrap_or(503),

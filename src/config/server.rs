@@ -5,8 +5,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use super::blocks::Setting;
+use super::lex::Word;
 use super::problem::{At, Problems};
 use super::section::Section;
+use crate::auth::{Guard, HtpasswdFile, TokenFile};
+use crate::error::Error;
 use crate::net::cidr::Cidr;
 
 /// Where balancers ask by default: nobody but this machine.
@@ -38,6 +41,9 @@ pub(crate) struct Listen {
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
     pub(crate) component: Option<(String, At)>,
+    pub(crate) allow: Vec<Cidr>,
+    pub(crate) controls_admin: bool,
+    pub(crate) controls_weight: bool,
 }
 
 /// Who may do something.
@@ -45,6 +51,17 @@ pub(crate) struct Agent {
 pub(crate) enum Credential {
     Htpasswd(PathBuf),
     TokenFile(PathBuf),
+}
+
+impl Credential {
+    /// # Errors
+    /// A file that cannot be read, or that is none.
+    pub(crate) fn open(&self) -> Result<Guard, Error> {
+        Ok(match self {
+            Credential::Htpasswd(file) => Guard::Users(HtpasswdFile::open(file)?),
+            Credential::TokenFile(file) => Guard::Tokens(TokenFile::open(file)?),
+        })
+    }
 }
 
 impl ServerPlan {
@@ -63,7 +80,16 @@ impl ServerPlan {
             }));
         }
         let agents = section.all("agent-listen");
-        let agents = agents.filter_map(|setting| agent(setting, problems));
+        let controls = section.words("agent-controls");
+        if let Some(setting) = section.find("agent-controls") {
+            for word in &setting.words {
+                if !matches!(word.text.as_str(), "admin" | "weight") {
+                    let message = format!("{:?} is no control; expected admin, weight", word.text);
+                    problems.error(word.at, message);
+                }
+            }
+        }
+        let agents = agents.filter_map(|setting| agent(setting, &controls, problems));
         let state_dir = section.text("state-dir").map(PathBuf::from);
         let admin_socket = section.text("admin-socket").map(PathBuf::from);
         let in_state_dir = || state_dir.as_ref().map(|dir| dir.join("failover.sock"));
@@ -93,7 +119,6 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
         allow: Vec::new(),
     };
     while let Some((word, after)) = rest.split_first() {
-        rest = after;
         let next = after.first();
         match word.text.as_str() {
             "only" if next.is_some_and(|next| next.text == "components") => {
@@ -101,10 +126,7 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
                 rest = &after[1..];
             }
             "allow" if !after.is_empty() => {
-                for word in after {
-                    let cidr = Cidr::try_from(word.text.as_str());
-                    listen.allow.extend(problems.or_error(word.at, cidr));
-                }
+                listen.allow = allowed(after, problems);
                 return Some(listen);
             }
             other => {
@@ -120,12 +142,27 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
     Some(listen)
 }
 
-fn agent(setting: &Setting, problems: &Problems) -> Option<Agent> {
-    let (first, rest) = setting.words.split_first()?;
-    let address = address(&first.text, first.at, problems)?;
-    let component = match rest {
-        [] => None,
-        [word, name] if word.text == "component" => Some((name.text.clone(), name.at)),
+fn agent(setting: &Setting, controls: &[String], problems: &Problems) -> Option<Agent> {
+    let (first, mut rest) = setting.words.split_first()?;
+    let has = |control: &str| controls.iter().any(|word| word == control);
+    let mut agent = Agent {
+        address: address(&first.text, first.at, problems)?,
+        component: None,
+        allow: Vec::new(),
+        controls_admin: has("admin"),
+        controls_weight: has("weight"),
+    };
+    if let [word, name, after @ ..] = rest {
+        if word.text == "component" {
+            agent.component = Some((name.text.clone(), name.at));
+            rest = after;
+        }
+    }
+    match rest {
+        [] => {}
+        [word, ranges @ ..] if word.text == "allow" && !ranges.is_empty() => {
+            agent.allow = allowed(ranges, problems);
+        }
         [word, ..] => {
             let message = format!(
                 "{:?} says nothing about an agent; expected {}",
@@ -134,8 +171,16 @@ fn agent(setting: &Setting, problems: &Problems) -> Option<Agent> {
             problems.error(word.at, message);
             return None;
         }
-    };
-    Some(Agent { address, component })
+    }
+    Some(agent)
+}
+
+fn allowed(ranges: &[Word], problems: &Problems) -> Vec<Cidr> {
+    let ranges = ranges.iter().filter_map(|word| {
+        let range = Cidr::try_from(word.text.as_str());
+        problems.or_error(word.at, range)
+    });
+    ranges.collect()
 }
 
 /// An address of this machine with a port. Names are looked up, for `localhost`.
@@ -159,17 +204,20 @@ pub(crate) fn credential(setting: &Setting, problems: &Problems) -> Option<Crede
         return None;
     };
     let path = PathBuf::from(&file.text);
-    match kind.text.as_str() {
-        "htpasswd" => Some(Credential::Htpasswd(path)),
-        "token-file" => Some(Credential::TokenFile(path)),
+    let credential = match kind.text.as_str() {
+        "htpasswd" => Credential::Htpasswd(path),
+        "token-file" => Credential::TokenFile(path),
         other => {
             problems.error(
                 kind.at,
                 format!("{other:?} is no credential; expected htpasswd FILE or token-file FILE"),
             );
-            None
+            return None;
         }
-    }
+    };
+    // A file that cannot be used is better told now than when somebody needs it.
+    problems.or_error(file.at, credential.open())?;
+    Some(credential)
 }
 
 #[cfg(test)]

@@ -1,71 +1,112 @@
 //! The daemon: the running system, from its configuration to its orderly end.
 //!
-//! It reads a configuration, gives each component its threads, has the server answer, and takes a
-//! new configuration without losing what it knows. It decides nothing about health, and answers
-//! nobody itself.
+//! It reads a configuration, gives each component its threads, has the server answer, keeps what
+//! has to outlive a restart, and takes a new configuration without losing what it knows. It
+//! decides nothing about health, and answers nobody itself.
+//!
+//! ```text
+//! run -> Daemon::take (plans -> components, places, site) -> server.start -> signals, watchdog
+//!                ^-- SIGHUP, POST /-/reload: all is built before anything is changed
+//! ```
 #![forbid(unsafe_code)]
+
+mod keep;
+mod places;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, locked};
-use crate::component::{Component, Components};
+use crate::component::{Component, OnPost, Post, Reply};
 use crate::config::build;
 use crate::config::component::{ComponentPlan, Judging, Schedule};
 use crate::config::plan::{self, Plan};
+use crate::config::server::{Credential, ServerPlan};
 use crate::error::Error;
-use crate::health::State;
+use crate::health::{Maint, State};
 use crate::log::{Level, Log};
-use crate::server::HealthCheckServer;
+use crate::server::{Admin, Config, HealthCheckServer, Site};
+use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
+use keep::Keep;
+use places::Places;
+use watch::Watch;
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
-/// An address that cannot be listened on, a file of credentials that cannot be read, no thread.
+/// An address that cannot be listened on, a file of credentials that cannot be read, a state
+/// directory that another daemon has, no thread.
 pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Error> {
     let log = Log::to_stderr();
-    let mut builder = HealthCheckServer::builder().log(log.clone());
-    if let Some((default, _)) = &plan.server.default {
-        builder = builder.default_component(default);
-    }
-    for name in &plan.server.server_names {
-        builder = builder.server_name(name);
-    }
-    if let Some(connections) = plan.server.connections_max {
-        builder = builder.max_connections(connections);
-    }
-    // Invariant: there is always one; the default if no other.
-    let address = plan.server.listens.first().map(|listen| listen.address);
-    let address = address.ok_or_else(|| Error::invalid("no address to listen on"))?;
-    let server = builder.bind(address)?;
-    let daemon = Daemon::new(path, &server, log.clone());
+    let manager = Notifier::from_environment()
+        .map(Arc::new)
+        .map_err(|error| Error::system("NOTIFY_SOCKET cannot be used", error))?;
+    let keep = Arc::new(Keep::open(plan.server.state_dir.as_deref(), log.clone())?);
+    let server = Arc::new(places::open(&plan.server, &log)?);
+    let watch = Watch::start(&server, keep.clone(), &log)?;
+    let daemon = Arc::new(Daemon {
+        path,
+        server: server.clone(),
+        clock: Arc::new(SystemClock),
+        log: log.clone(),
+        keep,
+        watch,
+        loaded: Mutex::new(Loaded {
+            places: Places::of(&plan.server),
+            ..Loaded::default()
+        }),
+    });
     daemon.take(plan)?;
+    server.administer(daemon.clone());
     let running = server.start()?;
-    log.line(
-        Level::Notice,
-        format_args!("listening on {}", server.local_addr()),
-    );
+    for address in server.addresses() {
+        log.line(Level::Notice, format_args!("listening on {address}"));
+    }
+    let told = manager.ready("answering");
+    tell_of(&log, told);
+    watch::feed_watchdog(&server, &manager, &log)?;
     loop {
         match signals.wait() {
             Signal::Hangup => {
-                let _ = daemon.reload();
+                tell_of(&log, manager.reloading());
+                let status = match daemon.reload() {
+                    Ok(generation) => format!("answering, generation {generation}"),
+                    Err(_) => String::from("answering, a new configuration was refused"),
+                };
+                tell_of(&log, manager.ready(&status));
             }
             Signal::Interrupt | Signal::Terminate => break,
         }
     }
+    tell_of(&log, manager.stopping());
     server.handle().shutdown();
     running.wait();
+    daemon.watch.end();
+    log.flush(Duration::from_secs(1));
     Ok(())
+}
+
+/// systemd that cannot be told is no reason to stop.
+fn tell_of(log: &Log, told: std::io::Result<()>) {
+    if let Err(error) = told {
+        log.line(
+            Level::Warning,
+            format_args!("systemd could not be told: {error}"),
+        );
+    }
 }
 
 /// The running system.
 struct Daemon {
     path: PathBuf,
-    components: Arc<Components>,
+    server: Arc<HealthCheckServer>,
     clock: Arc<dyn Clock>,
     log: Log,
+    keep: Arc<Keep>,
+    watch: Watch,
     loaded: Mutex<Loaded>,
 }
 
@@ -74,37 +115,111 @@ struct Daemon {
 struct Loaded {
     generation: u64,
     plans: Vec<ComponentPlan>,
+    places: Places,
     /// What was wrong with the last that was tried, if it was not taken.
     error: Option<String>,
 }
 
 impl Daemon {
-    fn new(path: PathBuf, server: &HealthCheckServer, log: Log) -> Daemon {
-        Daemon {
-            path,
-            components: server.components().clone(),
-            clock: Arc::new(SystemClock),
-            log,
-            loaded: Mutex::default(),
-        }
-    }
-
-    /// Reads the configuration again; one that is wrong changes nothing.
+    /// Puts a configuration in force: all is built before anything is changed.
     ///
     /// # Errors
-    /// What is wrong.
-    fn reload(&self) -> Result<u64, String> {
+    /// What could not be built, or would drop a manual reset that is due.
+    fn take(&self, plan: Plan) -> Result<u64, Error> {
+        let mut loaded = locked(&self.loaded);
+        self.refuse_to_forget(&loaded.plans, &plan.components)?;
+        let site = site_of(&plan.server)?;
+        let mut plans = plan.components;
+        let components = self.components_of(&mut plans, &loaded.plans)?;
+        let places = Places::of(&plan.server);
+        places.replace(&loaded.places, &self.server)?;
+        self.watch.follow(&plans);
+        self.server.set_site(site);
+        self.server.components().replace(components)?;
+        loaded.places = places;
+        loaded.plans = plans;
+        loaded.generation += 1;
+        Ok(loaded.generation)
+    }
+
+    /// What runs already goes on; what is new gets its threads.
+    fn components_of(
+        &self,
+        plans: &mut [ComponentPlan],
+        before: &[ComponentPlan],
+    ) -> Result<Vec<Arc<Component>>, Error> {
+        let table = self.server.components();
+        let (mut list, mut fresh) = (Vec::new(), Vec::new());
+        for plan in plans {
+            let old = before.iter().find(|old| old.name == plan.name);
+            let running = table.find(plan.name.as_bytes());
+            if let (Some(old), Some(running)) = (old, &running) {
+                if old.runs_as(plan) {
+                    list.push(running.clone());
+                    continue;
+                }
+            }
+            let resumed = match old {
+                Some(old) => resumed(old, plan, running.as_deref()),
+                None => self.kept_state(plan),
+            };
+            let mut built = build::build(plan, resumed, &Arc::downgrade(table), &self.clock)?;
+            if plan.reset.is_some() {
+                let (keep, name) = (self.keep.clone(), plan.name.clone());
+                built.wrap_post(|inner| Box::new(KeptReset { inner, keep, name }));
+            }
+            fresh.push((built, plan.judging.clone(), running));
+        }
+        let count = fresh.len();
+        for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
+            let component = built.start(first_delay(index, count, &judging))?;
+            // What a human put the one before into goes on.
+            let maint = match old {
+                Some(old) => old.board().published().maint,
+                None => self.keep.maint(component.name(), self.clock.now()),
+            };
+            component.board().maintain(maint);
+            list.push(Arc::new(component));
+        }
+        Ok(list)
+    }
+
+    /// What was kept of a component before this start.
+    fn kept_state(&self, plan: &ComponentPlan) -> Option<State> {
+        let is_due = plan.reset.is_some() && self.keep.was_due(&plan.name);
+        is_due.then_some(State::Fail)
+    }
+
+    /// A reset that is due is a human's to give, not an editor's.
+    fn refuse_to_forget(&self, old: &[ComponentPlan], new: &[ComponentPlan]) -> Result<(), Error> {
+        for plan in old.iter().filter(|plan| plan.reset.is_some()) {
+            let stays = |new: &ComponentPlan| new.name == plan.name && new.reset.is_some();
+            if self.keep.is_due(&plan.name) && !new.iter().any(stays) {
+                return Err(Error::invalid(format!(
+                    "component {:?} awaits its manual reset, which this configuration would drop; \
+                     expected the reset first, or a configuration that keeps it",
+                    plan.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_and_take(&self) -> Result<u64, String> {
         if self.path.as_os_str() == plan::STDIN {
-            return Err(String::from(
-                "the configuration came from standard input and cannot be read again",
-            ));
+            let why = "the configuration came from standard input and cannot be read again";
+            return Err(String::from(why));
         }
         let read = plan::read(&self.path);
         let first_error = read.first_error();
-        let taken = match read.plan {
-            None => Err(first_error),
-            Some(plan) => self.take(plan).map_err(|error| format!("{error:?}")),
-        };
+        let plan = read.plan.ok_or(first_error)?;
+        self.take(plan).map_err(|error| format!("{error:?}"))
+    }
+}
+
+impl Admin for Daemon {
+    fn reload(&self) -> Result<u64, String> {
+        let taken = self.read_and_take();
         let mut loaded = locked(&self.loaded);
         loaded.error = taken.as_ref().err().cloned();
         match &taken {
@@ -123,69 +238,70 @@ impl Daemon {
         taken
     }
 
-    /// Puts a configuration in force: all is built before anything is changed.
-    ///
-    /// # Errors
-    /// What could not be built, or would drop a manual reset that is due.
-    fn take(&self, plan: Plan) -> Result<u64, Error> {
-        let mut loaded = locked(&self.loaded);
-        self.refuse_to_forget(&loaded.plans, &plan.components)?;
-        let mut list = Vec::new();
-        let mut fresh = Vec::new();
-        let mut plans = plan.components;
-        for new in &mut plans {
-            let old = loaded.plans.iter().find(|old| old.name == new.name);
-            let running = self.components.find(new.name.as_bytes());
-            match (old, running) {
-                (Some(old), Some(running)) if old.runs_as(new) => list.push(running),
-                (old, running) => {
-                    let resumed = resumed(old, new, running.as_deref());
-                    let components = Arc::downgrade(&self.components);
-                    let built = build::build(new, resumed, &components, &self.clock)?;
-                    fresh.push((built, new.judging.clone(), running));
-                }
-            }
-        }
-        let count = fresh.len();
-        for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
-            let component = built.start(first_delay(index, count, &judging))?;
-            // What a human put the one before into goes on.
-            let maint = old.and_then(|old| old.board().published().maint);
-            component.board().maintain(maint);
-            list.push(Arc::new(component));
-        }
-        self.components.replace(list)?;
-        loaded.plans = plans;
-        loaded.generation += 1;
-        Ok(loaded.generation)
+    fn generation(&self) -> u64 {
+        locked(&self.loaded).generation
     }
 
-    /// A reset that is due is a human's to give, not an editor's.
-    fn refuse_to_forget(&self, old: &[ComponentPlan], new: &[ComponentPlan]) -> Result<(), Error> {
-        for plan in old.iter().filter(|plan| plan.reset.is_some()) {
-            let running = self.components.find(plan.name.as_bytes());
-            let is_due = running.is_some_and(|it| it.board().judged() == State::Fail);
-            let stays = |new: &&ComponentPlan| new.name == plan.name && new.reset.is_some();
-            if is_due && !new.iter().any(|new| stays(&new)) {
-                return Err(Error::invalid(format!(
-                    "component {:?} awaits its manual reset, which this configuration would drop; \
-                     expected the reset first, or a configuration that keeps it",
-                    plan.name
-                )));
-            }
+    fn config(&self) -> Config {
+        Config {
+            file: Some(self.path.display().to_string()),
+            error: locked(&self.loaded).error.clone(),
         }
-        Ok(())
     }
+
+    fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
+        let change = |maint| component.board().maintain(maint);
+        let changed = self.keep.maintain(component.name(), maint, change);
+        changed.map_err(|error| format!("{error:?}"))
+    }
+}
+
+/// A manual reset that is on disk before anybody is told of it.
+struct KeptReset {
+    inner: Box<dyn OnPost>,
+    keep: Arc<Keep>,
+    name: String,
+}
+
+impl KeptReset {
+    fn keep(&self, reply: Reply) -> Reply {
+        if !reply.acts_on_state() {
+            return reply;
+        }
+        match self.keep.reset(&self.name) {
+            Ok(()) => reply,
+            Err(error) => Reply::new(
+                500,
+                format!("ERROR: reset, but only until a restart: {error:?}"),
+            ),
+        }
+    }
+}
+
+impl OnPost for KeptReset {
+    fn on_post(&self, post: &Post) -> Reply {
+        self.keep(self.inner.on_post(post))
+    }
+
+    fn reset_by_admin(&self, state: State) -> Option<Reply> {
+        let reply = self.inner.reset_by_admin(state)?;
+        Some(self.keep(reply))
+    }
+}
+
+fn site_of(plan: &ServerPlan) -> Result<Site, Error> {
+    let guard = plan.admin.as_ref().map(Credential::open).transpose()?;
+    Ok(Site {
+        default_component: plan.default.as_ref().map(|(name, _)| name.clone()),
+        server_names: plan.server_names.clone(),
+        guards: guard.into_iter().map(Arc::new).collect(),
+    })
 }
 
 /// The state that goes on in a component that takes the place of another: a reset that is due, and
 /// what is known as long as the same question is asked.
-fn resumed(
-    old: Option<&ComponentPlan>,
-    new: &ComponentPlan,
-    running: Option<&Component>,
-) -> Option<State> {
-    let (old, state) = (old?, running?.board().judged());
+fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>) -> Option<State> {
+    let state = running?.board().judged();
     let is_due = state == State::Fail && old.reset.is_some() && new.reset.is_some();
     let goes_on = old.asks_as(new) && state != State::Unknown;
     (is_due || goes_on).then_some(state)

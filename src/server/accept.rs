@@ -265,12 +265,14 @@ fn keep(
         let bytes = answers::of_state(board.state(), asked, style);
         return finish(shared, stream, Cow::Borrowed(bytes), then);
     }
+    let within = component.about().answer_within;
+    let within = within.unwrap_or(shared.settings.answer_within);
     let answering = shared.clone();
     let answer = move |state| {
         let bytes = answers::of_state(state, asked, style);
         finish(&answering, stream, Cow::Borrowed(bytes), then);
     };
-    let asker = asker(shared, shared.settings.answer_within, answer);
+    let asker = asker(shared, within, answer);
     if let Err(asker) = board.ask(asker) {
         (asker.answer)(Answer::State(board.state()));
     }

@@ -161,7 +161,7 @@ fn permission(shared: &Shared, asked: &Asked) -> Result<String, Vec<u8>> {
 fn answer_act(shared: &Arc<Shared>, caller: Caller, act: &Act, reply: &Reply) {
     let bytes = answer(reply.status(), "", reply.text());
     match act {
-        Act::Reset(component) if reply.acts_on_state => {
+        Act::Reset(component) if reply.acts_on_state() => {
             answer_after_run(shared, caller, component, bytes);
         }
         _ => caller.answer(shared, bytes),

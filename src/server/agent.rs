@@ -347,12 +347,30 @@ mod tests {
     use super::*;
 
     fn line(settings: AgentSettings, state: State, reason: &str) -> String {
+        let admin = if settings.agent.controls_admin {
+            AgentAdmin::Drain
+        } else {
+            AgentAdmin::Ready
+        };
         settings.agent.line_of(&AgentReply {
             state,
             reason: reason.to_string(),
-            admin: AgentAdmin::Drain,
+            admin,
             weight_percent: 150,
         })
+    }
+
+    #[test]
+    fn without_control_of_it_who_drains_is_down() {
+        for state in [State::Ok, State::Fail, State::Unknown] {
+            let line = plain().agent.line_of(&AgentReply {
+                state,
+                reason: String::from("why"),
+                admin: AgentAdmin::Drain,
+                weight_percent: 100,
+            });
+            assert!(line.starts_with("down #"), "{line}");
+        }
     }
 
     fn plain() -> AgentSettings {

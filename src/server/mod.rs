@@ -274,6 +274,11 @@ impl HealthCheckServer {
         })
     }
 
+    /// Whether its own threads do their work; what components come to has no part in it.
+    pub(crate) fn is_live(&self) -> bool {
+        reports::ailment(&self.shared).is_none()
+    }
+
     /// Has administrators' wishes done by `admin`; to be called once.
     pub(crate) fn administer(&self, admin: Arc<dyn Admin>) {
         let _ = self.shared.admin.set(admin);

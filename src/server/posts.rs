@@ -51,7 +51,7 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
             }
         };
         let bytes = bytes_of(&reply);
-        if reply.acts_on_state {
+        if reply.acts_on_state() {
             answer_after_run(shared, caller, &component, bytes);
         } else {
             caller.answer(shared, bytes);
@@ -77,10 +77,7 @@ pub(super) fn answer_after_run(
 }
 
 fn bytes_of(reply: &Reply) -> Vec<u8> {
-    let challenge = "WWW-Authenticate: Basic realm=\"failover\", charset=\"UTF-8\"\r\n";
-    answer(
-        reply.status,
-        if reply.challenges { challenge } else { "" },
-        &reply.text,
-    )
+    let header = |challenge| format!("WWW-Authenticate: {challenge}\r\n");
+    let challenge = reply.challenge.map(header);
+    answer(reply.status, &challenge.unwrap_or_default(), &reply.text)
 }

@@ -198,17 +198,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     Keyword::new(
         Place::Component,
-        "agent-controls",
-        Form::List(1),
-        "admin|weight...",
-        "What HAProxy hands over to us beside up and down: its administrative state ('ready',\n\
-         'drain'), the server's weight, or both. An operator's own 'set server' is then undone at\n\
-         the next agent-check.",
-        "agent-controls admin",
-    )
-    .default("neither, so that HAProxy's operators keep both"),
-    Keyword::new(
-        Place::Component,
         "notify",
         Form::List(1),
         "CONTACT...",

@@ -81,12 +81,23 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Place::Server,
         "agent-listen",
         Form::List(1),
-        "ADDRESS:PORT [component NAME]",
+        "ADDRESS:PORT [component NAME] [allow CIDR...]",
         "An address for HAProxy's agent-check: it answers up or down with the reason. Without a\n\
          component the checked one is named by HAProxy: agent-send \"NAME\\n\".",
         "agent-listen 127.0.0.1:8082 component web",
     )
     .repeats(),
+    Keyword::new(
+        Place::Server,
+        "agent-controls",
+        Form::List(1),
+        "admin|weight...",
+        "What HAProxy hands over to us beside up and down: its administrative state ('ready',\n\
+         'drain'), the server's weight, or both. An operator's own 'set server' is then undone at\n\
+         the next agent-check.",
+        "agent-controls admin",
+    )
+    .default("neither, so that HAProxy's operators keep both"),
     Keyword::new(
         Place::Server,
         "default",

@@ -14,7 +14,7 @@ pub(crate) use asking::Asking;
 pub(crate) use body::{Body, Progress};
 pub(crate) use request::{HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head};
 pub(crate) use response::{ANSWER_HEAD_BYTES_MAX, AnswerHead, Framing, examine_answer};
-pub(crate) use target::percent_decoded;
+pub(crate) use target::{percent_decoded, query as target_query};
 
 /// Sent before the body to a client that waits for it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

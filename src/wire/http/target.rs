@@ -37,7 +37,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 }
 
 /// What stands behind a target's `?`; empty when there is none.
-pub(super) fn query(target: &str) -> &str {
+pub(crate) fn query(target: &str) -> &str {
     let target = target.split('#').next().unwrap_or_default();
     target.split_once('?').map_or("", |(_, query)| query)
 }

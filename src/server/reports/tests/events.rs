@@ -79,7 +79,9 @@ fn a_component_that_flaps_is_folded_into_one_line_a_minute() {
         component.board().maintain(Some(drain.clone()));
         component.board().maintain(None);
     }
-    site.until("/-/events", r#""last":41"#);
+    // Each time a human's act and the change that it makes.
+    site.until("/-/events", r#""last":81"#);
+    assert_eq!(lines_of("maintenance="), 40, "what humans do is not folded");
     assert_eq!(lines_of("state=\"ok -> fail\"") + lines_of("-> ok\""), 10);
     assert_eq!(lines_of("folded="), 0);
     site.clock.advance_and_settle(60 * SECOND);
@@ -93,7 +95,7 @@ fn a_component_that_flaps_is_folded_into_one_line_a_minute() {
     site.clock.advance_and_settle(60 * SECOND);
     assert_eq!(lines_of("folded="), 1);
     component.board().maintain(Some(drain));
-    site.until("/-/events", r#""last":42"#);
+    site.until("/-/events", r#""last":83"#);
     assert_eq!(lines_of("state=\"ok -> fail\"") + lines_of("-> ok\""), 11);
 }
 

@@ -1,0 +1,257 @@
+//! What outlives a restart: manual resets that are due, and maintenance.
+//!
+//! Each is one small value in the state directory, `latch/NAME` and `maint/NAME`. Without a state
+//! directory nothing is kept, and everything else works. What a value means is known here only.
+//!
+//! ```text
+//! latch/NAME   due
+//! maint/NAME   drain | hold ok | hold fail
+//!              SECONDS left when it was put, or ever
+//!              the human's reason
+//! ```
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::clock::{Moment, locked};
+use crate::error::Error;
+use crate::health::maint::BECAUSE_LEN_MAX;
+use crate::health::{Maint, Mode, State};
+use crate::log::{Complaints, Level, Log};
+use crate::store::{Age, Store, Stored};
+
+/// What is kept.
+pub(super) struct Keep {
+    store: Option<Store>,
+    /// The components whose reset is due.
+    due: Mutex<BTreeSet<String>>,
+    /// Held while a maintenance is changed on disk and in force.
+    changing: Mutex<()>,
+    log: Log,
+}
+
+impl Keep {
+    /// Opens the state directory, if there is to be one.
+    ///
+    /// # Errors
+    /// It cannot be used, or another process has it.
+    pub(super) fn open(directory: Option<&Path>, log: Log) -> Result<Keep, Error> {
+        let (complaints, complain_to) = (Complaints::default(), log.clone());
+        let complain = move |trouble: &str| {
+            complaints.line(&complain_to, Level::Error, format_args!("{trouble}"));
+        };
+        let store = directory.map(|path| Store::open(path, complain));
+        Ok(Keep {
+            store: store.transpose()?,
+            due: Mutex::default(),
+            changing: Mutex::default(),
+            log,
+        })
+    }
+
+    /// Whether a component's reset is due, by what was kept before this start.
+    pub(super) fn was_due(&self, name: &str) -> bool {
+        let kept = self
+            .store
+            .as_ref()
+            .and_then(|store| store.load(&latch(name)));
+        let is_due = kept.is_some();
+        if is_due {
+            locked(&self.due).insert(name.to_string());
+        }
+        is_due
+    }
+
+    pub(super) fn is_due(&self, name: &str) -> bool {
+        locked(&self.due).contains(name)
+    }
+
+    /// A component with a manual reset has come to this state.
+    pub(super) fn judged(&self, name: &str, state: State) {
+        let mut due = locked(&self.due);
+        let changed = match state {
+            State::Fail => due.insert(name.to_string()),
+            State::Ok => due.remove(name),
+            State::Unknown => false,
+        };
+        drop(due);
+        let (Some(store), true) = (&self.store, changed) else {
+            return;
+        };
+        let kept = match state {
+            State::Fail => store.put(&latch(name), "due"),
+            _ => store.remove(&latch(name)),
+        };
+        self.tell_of(kept);
+    }
+
+    /// A human resets a component: nobody is told so before it is on disk.
+    ///
+    /// # Errors
+    /// It could not be written; the reset is still due after a restart.
+    pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
+        locked(&self.due).remove(name);
+        match &self.store {
+            Some(store) => store.remove_and_wait(&latch(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a component's maintenance, or that it ended, and then has it so.
+    ///
+    /// # Errors
+    /// It could not be written; nothing was changed.
+    pub(super) fn maintain(
+        &self,
+        name: &str,
+        maint: Option<Maint>,
+        change: impl FnOnce(Option<Maint>),
+    ) -> Result<(), Error> {
+        let _one_at_a_time = locked(&self.changing);
+        if let Some(store) = &self.store {
+            match &maint {
+                Some(maint) => store.put_and_wait(&maintenance(name), text_of(maint))?,
+                None => store.remove_and_wait(&maintenance(name))?,
+            }
+        }
+        change(maint);
+        Ok(())
+    }
+
+    /// The maintenance that a component was in before this start, if it is not over.
+    pub(super) fn maint(&self, name: &str, now: Moment) -> Option<Maint> {
+        let store = self.store.as_ref()?;
+        let stored = store.load(&maintenance(name))?;
+        let maint = maint_of(&stored, now);
+        if maint.is_none() {
+            self.tell_of(store.remove(&maintenance(name)));
+        }
+        maint
+    }
+
+    /// Maintenance ended, unless it is in another by now.
+    pub(super) fn maint_ended(&self, name: &str, has_none: impl FnOnce() -> bool) {
+        let _one_at_a_time = locked(&self.changing);
+        if let (Some(store), true) = (&self.store, has_none()) {
+            self.tell_of(store.remove(&maintenance(name)));
+        }
+    }
+
+    fn tell_of(&self, kept: Result<(), Error>) {
+        if let Err(error) = kept {
+            self.log.line(Level::Error, format_args!("{error:?}"));
+        }
+    }
+}
+
+fn latch(name: &str) -> String {
+    format!("latch/{name}")
+}
+
+fn maintenance(name: &str) -> String {
+    format!("maint/{name}")
+}
+
+fn text_of(maint: &Maint) -> String {
+    let mode = match maint.mode {
+        Mode::Drain => String::from("drain"),
+        Mode::Hold(state) => format!("hold {state}"),
+    };
+    let left = match maint.until {
+        Some(until) => until.since(maint.since).as_secs().to_string(),
+        None => String::from("ever"),
+    };
+    format!("{mode}\n{left}\n{}", maint.because)
+}
+
+/// `None` for one that is over, or that is none.
+fn maint_of(stored: &Stored, now: Moment) -> Option<Maint> {
+    let text = std::str::from_utf8(&stored.bytes).ok()?;
+    let mut lines = text.splitn(3, '\n');
+    let mode = match lines.next()? {
+        "drain" => Mode::Drain,
+        "hold ok" => Mode::Hold(State::Ok),
+        "hold fail" => Mode::Hold(State::Fail),
+        _ => return None,
+    };
+    let until = match lines.next()? {
+        "ever" => None,
+        seconds => {
+            let left = Duration::from_secs(seconds.parse().ok()?);
+            let left = match stored.age {
+                Age::Exactly(age) => left.checked_sub(age)?,
+                // Over a restart of the machine nobody knows how long it was off: traffic that
+                // somebody took away comes back rather too late than too early.
+                Age::Unknown => left,
+            };
+            Some(now + left)
+        }
+    };
+    let mut because = lines.next().unwrap_or_default().to_string();
+    because.truncate(BECAUSE_LEN_MAX);
+    Some(Maint {
+        mode,
+        since: now,
+        until,
+        because,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn stored(text: &str, age: Age) -> Stored {
+        Stored {
+            bytes: text.as_bytes().to_vec(),
+            age,
+        }
+    }
+
+    #[test]
+    fn maintenance_is_read_as_it_was_written_and_goes_on_aging() {
+        let clock = ManualClock::new();
+        let now = clock.now();
+        for mode in [Mode::Drain, Mode::Hold(State::Ok), Mode::Hold(State::Fail)] {
+            for until in [None, Some(now + HOUR)] {
+                let maint = Maint {
+                    mode,
+                    since: now,
+                    until,
+                    because: String::from("a\nb"),
+                };
+                let text = text_of(&maint);
+                let at_once = stored(&text, Age::Exactly(Duration::ZERO));
+                assert_eq!(maint_of(&at_once, now), Some(maint.clone()));
+                let later = maint_of(&stored(&text, Age::Exactly(HOUR / 4)), now).unwrap();
+                assert_eq!(later.until, until.map(|_| now + HOUR / 4 * 3));
+                let rebooted = maint_of(&stored(&text, Age::Unknown), now).unwrap();
+                assert_eq!(rebooted.until, until, "the cautious side");
+                let over = maint_of(&stored(&text, Age::Exactly(HOUR * 2)), now);
+                assert_eq!(over.is_some(), until.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_maintenance_is_none() {
+        let clock = ManualClock::new();
+        for text in [
+            "",
+            "drain",
+            "hold\never\n",
+            "drain\n-1\n",
+            "hold unknown\never\n",
+            "x\n1\n",
+        ] {
+            let stored = stored(text, Age::Unknown);
+            assert_eq!(maint_of(&stored, clock.now()), None, "{text:?}");
+        }
+    }
+}
