@@ -46,7 +46,7 @@ pub enum What {
         /// How many runs have ended so far.
         runs: u64,
     },
-    /// The first known outcome confirmed the state that the component had started in.
+    /// The first known outcome came, and left the state as the component had started.
     Settled {
         /// That state.
         state: State,

@@ -166,7 +166,7 @@ fn u3_starts_fail_and_waits_for_a_time_both_ways() {
     let mut example = Example::start("u3", "300ms");
     example.becomes("HTTP/1.0 200 OK\r\n");
     // The first change is out of the state that it starts in.
-    let change = example.line_with("state=");
+    let change = example.line_with(" -> ");
     assert!(change.contains("state=\"fail -> ok\""), "{change}");
     example.press_enter();
     example.becomes("HTTP/1.0 503 FAIL\r\n");

@@ -60,7 +60,7 @@ pub(crate) enum News {
         to: State,
         published: Published,
     },
-    /// The first known outcome confirmed the state that it had started in.
+    /// The first known outcome came, and left the state as it had started.
     Settled { at: Moment, published: Published },
     /// A human put it into maintenance, or that ended.
     Maintenance { at: Moment, maint: Option<Maint> },
