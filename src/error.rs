@@ -19,6 +19,9 @@ pub enum ErrorKind {
     Invalid,
     /// The system refused something: an address in use, a missing file, no thread to be had.
     System,
+    /// Another process has what only one can have: it holds the lock of the state directory, or
+    /// answers on the admin socket.
+    Taken,
 }
 
 /// An error with its kind, a message in the form `outer: inner`, and its cause. `Debug` prints the
@@ -45,6 +48,15 @@ impl Error {
             kind: ErrorKind::System,
             message: message.into(),
             source: Some(source),
+        }
+    }
+
+    /// Another process has it.
+    pub(crate) fn taken(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Taken,
+            message: message.into(),
+            source: None,
         }
     }
 

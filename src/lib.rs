@@ -61,6 +61,9 @@
 //! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
+//! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
+//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
+//! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
 //! # The rooms
@@ -72,9 +75,10 @@
 //! | `sys`, `error` | what std cannot ask of the system (the only unsafe code); the error of all |
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
-//! | `log`, `event` | logging that never blocks; what happened |
-//! | `wire` | pure codecs: HTTP, JSON, forms, base64, digests |
-//! | `net`, `auth` | names, ports, deadlines, dialling; htpasswd and token files |
+//! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, forms, DNS, TLS, PostgreSQL, HAProxy, digests |
+//! | `net`, `auth` | names, deadlines, dialling, other programs; who may do what |
+//! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
@@ -91,7 +95,23 @@ struct Readme;
 pub use auth::{Access, HtpasswdFile, TokenFile};
 pub use check::Check;
 pub use check::board::Published;
+pub use check::dns::DnsCheck;
+pub use check::exec::{ExecCheck, ExitCodes};
+pub use check::file::FileCheck;
+pub use check::heartbeat::{HeartbeatCheck, Reports};
+pub use check::http::HttpCheck;
+pub use check::maint::{Maint, Mode};
+pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::process::ProcessCheck;
+pub use check::smtp::SmtpCheck;
+pub use check::status::StatusSet;
 pub use check::tcp::TcpCheck;
+pub use check::tls::TlsCheck;
+pub use check::traffic::access_log::AccessLogCheck;
+pub use check::traffic::haproxy::HaproxyTrafficCheck;
+pub use check::traffic::rules::{Percent, TrafficRules};
+pub use check::value::Side;
+pub use client::admin::{AdminLines, AdminSocket};
 pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
@@ -103,9 +123,15 @@ pub use error::{Error, ErrorKind};
 pub use event::{Event, What};
 pub use health::{Health, Outcome, Phase, Reason, Standing, State, fail, ok};
 pub use log::{Level, Log};
+pub use net::cidr::Cidr;
 pub use net::dial::Family;
 pub use net::port::Port;
-pub use server::{Builder as ServerBuilder, HealthCheckServer, Running, ServerHandle};
+pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+pub use server::{
+    Builder as ServerBuilder, HealthCheckServer, ListenSettings, Running, ServerHandle,
+};
+pub use store::{Age, Store, Stored};
+pub use sys::notify::Notifier;
 pub use sys::signals::{Signal, Signals};
 pub use units::{Count, Quantity, Span, Threshold, Window, count, day, hour, minute, second};
 
@@ -113,9 +139,11 @@ mod auth;
 mod check;
 #[doc(hidden)]
 pub mod cli;
+mod client;
 mod clock;
 mod component;
 mod config;
+mod daemon;
 mod decide;
 mod error;
 mod event;
@@ -123,6 +151,7 @@ mod health;
 mod log;
 mod net;
 mod server;
+mod store;
 #[allow(unsafe_code)]
 mod sys;
 mod units;

@@ -11,6 +11,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub(crate) mod size;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -25,29 +25,25 @@ fn run(words: &[&str]) -> (i32, String, String) {
     )
 }
 
-/// The keywords that the manual lists.
+/// The keywords that the manual lists: indented, below a line that ends with a colon.
 fn keywords() -> Vec<String> {
     let (_, manual, _) = run(&["help"]);
-    let (_, list) = manual
-        .split_once("keywords:\n\n")
-        .expect("a list of keywords");
-    list.lines()
-        .take_while(|line| !line.is_empty())
+    let (_, lists) = manual
+        .split_once("blocks, at the beginning of a line:\n")
+        .expect("lists of keywords");
+    let (lists, _) = lists.split_once("\n  A DURATION").expect("an end");
+    lists
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
         .map(|line| line.split_whitespace().next().unwrap().to_string())
         .collect()
-}
-
-fn serve(words: &[&str]) -> Daemon {
-    Daemon::start(program(
-        &[&["serve", "listen", "127.0.0.1:0"], words].concat(),
-    ))
 }
 
 #[test]
 fn help_is_the_whole_manual_on_standard_output() {
     let (code, manual, errors) = run(&["help"]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    for command in ["probe", "serve", "help", "version"] {
+    for command in ["run", "check-config", "probe", "help", "version"] {
         assert!(manual.contains(&format!("\n  {command} ")), "{command}");
         let (code, page, errors) = run(&["help", command]);
         assert_eq!((code, errors.as_str()), (0, ""), "{command}");
@@ -158,7 +154,7 @@ fn a_probe_says_what_it_found_and_exits_with_0_or_1() {
 #[test]
 fn a_probe_that_cannot_be_read_exits_with_1() {
     for (words, message) in [
-        (&["probe"][..], "a probe has no tcp HOST:PORT"),
+        (&["probe"][..], "expected one check, such as: tcp HOST:PORT"),
         (
             &["probe", "tcp"],
             "\"tcp\" is followed by nothing; expected HOST:PORT",
@@ -173,19 +169,19 @@ fn a_probe_that_cannot_be_read_exits_with_1() {
         ),
         (
             &["probe", "tcp", "a:1", "tcp", "b:1"],
-            "\"tcp\" stands twice in a probe",
+            "expected one check, such as: tcp HOST:PORT",
         ),
         (
             &["probe", "tcp", "a:1", "tmeout", "1s"],
-            "unknown word \"tmeout\"; did you mean \"timeout\"?",
+            "\"tmeout\" is no keyword; did you mean \"timeout\"?",
         ),
         (
             &["probe", "tcp", "a:1", "timeout", "1"],
-            "timeout: \"1\" is not a duration",
+            "\"1\" is not a duration",
         ),
         (
             &["probe", "tcp", "a:1", "every", "1s"],
-            "\"every\" has no place in a probe",
+            "\"every\" has no place in \"a probe\"; expected it in \"component\"",
         ),
         (
             &["probe", "--fast", "tcp", "a:1"],
@@ -215,13 +211,13 @@ fn a_probe_that_cannot_be_read_exits_with_1() {
 fn with_nagios_a_probe_speaks_as_monitoring_plugins_do() {
     let (up, down) = (peer(drop), dead_port());
     for (port, settings, code, text) in [
-        (up, &[][..], 0, "TCP OK - tcp connected: "),
-        (down, &[], 2, "TCP CRITICAL - tcp connect refused: "),
+        (up, &[][..], 0, "FAILOVER OK - tcp connected: "),
+        (down, &[], 2, "FAILOVER CRITICAL - tcp connect refused: "),
         (
             up,
             &["source", "192.0.2.1"],
             3,
-            "TCP UNKNOWN - tcp source unavailable: ",
+            "FAILOVER UNKNOWN - tcp source unavailable: ",
         ),
     ] {
         let target = format!("127.0.0.1:{port}");
@@ -242,98 +238,43 @@ fn with_nagios_a_probe_speaks_as_monitoring_plugins_do() {
 }
 
 #[test]
-fn a_server_that_cannot_be_read_is_a_usage_error() {
-    for (words, message) in [
-        (
-            &[][..],
-            "nothing to serve; expected component NAME tcp HOST:PORT",
-        ),
-        (
-            &["banana"],
-            "unknown word \"banana\"; 'failover help' lists the keywords",
-        ),
-        (&["component", "a"], "component \"a\" has no tcp HOST:PORT"),
-        (
-            &["component", "/a", "tcp", "b:1"],
-            "component name \"/a\" cannot be used; expected no leading slash",
-        ),
-        (
-            &["component", "a", "tcp", "b:1", "fail-after", "0"],
-            "component \"a\": fail-after: a count of 0 cannot be used; expected at least 1",
-        ),
-        (
-            &["default", "b", "component", "a", "tcp", "b:1"],
-            "default: there is no component \"b\"",
-        ),
-    ] {
-        let (code, out, errors) = run(&[&["serve"], words].concat());
-        assert_eq!((code, out.as_str()), (64, ""), "{words:?}");
-        let expected = format!("failover: serve: {message}\nusage: failover serve ");
-        assert!(errors.starts_with(&expected), "{errors}");
-    }
-}
-
-#[test]
 fn an_address_that_cannot_be_had_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for address in [address.as_str(), "192.0.2.1:1"] {
-        let words = [
-            "serve",
-            "listen",
-            address,
-            "component",
-            "a",
-            "tcp",
-            "127.0.0.1:1",
-        ];
-        let (code, out, errors) = run(&words);
-        assert_eq!((code, out.as_str()), (69, ""), "{errors}");
-        let expected = format!("failover: serve: listening on {address:?} failed: ");
-        assert!(errors.starts_with(&expected), "{errors}");
-        assert_eq!(
-            errors.lines().count(),
-            1,
-            "no usage: the words were right: {errors}"
-        );
-    }
+    let config = format!("server\n listen {address}\ncomponent a\n tcp 127.0.0.1:1\n");
+    let file = support::TempFile::new("taken.conf", &config);
+    let (code, out, errors) = run(&["run", "-c", file.path()]);
+    assert_eq!((code, out.as_str()), (69, ""), "{errors}");
+    let expected = format!("failover: run: listening on {address} failed: ");
+    assert!(errors.starts_with(&expected), "{errors}");
+    assert_eq!(
+        errors.lines().count(),
+        1,
+        "no usage: the words were right: {errors}"
+    );
 }
 
 #[test]
 fn a_server_answers_for_its_components_and_logs_their_changes() {
     let (up, down) = (peer(drop), dead_port());
     let (up, down) = (format!("127.0.0.1:{up}"), format!("127.0.0.1:{down}"));
-    let daemon = serve(&[
-        "default",
-        "down", //
-        "component",
-        "up",
-        "tcp",
-        &up, //
-        "component",
-        "down",
-        "tcp",
-        &down,
-        "every",
-        "1h",
-        "stale-after",
-        "2h", //
-        "component",
-        "asked",
-        "tcp",
-        &up,
-        "on-request", //
-        "component",
-        "held",
-        "tcp",
-        &down,
-        "start",
-        "ok",
-        "fail-after",
-        "1000",
-        "every",
-        "10ms",
-    ]);
+    let daemon = Daemon::run(&format!(
+        "  default down
+component up
+    tcp {up}
+component down
+    tcp {down}
+    every 1h
+    stale-after 2h
+component asked
+    tcp {up}
+    on-request
+component held
+    tcp {down}
+    start ok
+    fail-after 1000
+    every 10ms"
+    ));
     let address = daemon.address;
     assert_eq!(get(address, "/up"), "OK", "the first outcome decides");
     for path in ["/down", "/"] {
@@ -361,21 +302,9 @@ fn a_server_answers_for_its_components_and_logs_their_changes() {
 fn a_server_follows_its_target_down_and_up_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap();
-    let text = target.to_string();
-    let daemon = serve(&[
-        "component",
-        "a",
-        "tcp",
-        &text,
-        "every",
-        "20ms",
-        "stale-after",
-        "1m", //
-        "fail-after",
-        "2",
-        "ok-after",
-        "2",
-    ]);
+    let daemon = Daemon::run(&format!(
+        "component a\n tcp {target}\n every 20ms\n stale-after 1m\n fail-after 2\n ok-after 2"
+    ));
     assert_eq!(get(daemon.address, "/a"), "OK");
     drop(listener);
     eventually("it fails", || get(daemon.address, "/a") == "FAIL");
@@ -396,20 +325,10 @@ fn a_component_is_reset_by_a_person_with_credentials() {
     std::fs::write(&path, "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n").unwrap();
     let (port, users) = (dead_port(), path.to_str().unwrap());
     let target = format!("127.0.0.1:{port}");
-    let daemon = serve(&[
-        "component",
-        "a",
-        "on-request",
-        "tcp",
-        &target,
-        "start",
-        "ok",
-        "fail-after",
-        "1",
-        "manual-reset",
-        "htpasswd",
-        users,
-    ]);
+    let daemon = Daemon::run(&format!(
+        "component a\n on-request\n tcp {target}\n start ok\n fail-after 1\n \
+         manual-reset htpasswd {users}"
+    ));
     assert_eq!(get(daemon.address, "/a"), "FAIL");
     let _up = TcpListener::bind(&target).unwrap();
     let answer = ask(daemon.address, "POST /a HTTP/1.0\r\n\r\n");
@@ -439,20 +358,9 @@ fn a_signal_ends_a_server_in_an_orderly_way() {
         let (hangs, up) = (hole.port(), peer(drop));
         let (hangs, up) = (format!("127.0.0.1:{hangs}"), format!("127.0.0.1:{up}"));
         // A probe that hangs for ten times as long as is waited here.
-        let daemon = serve(&[
-            "component",
-            "a",
-            "tcp",
-            &hangs,
-            "timeout",
-            "5m",
-            "start",
-            "ok",
-            "component",
-            "b",
-            "tcp",
-            &up,
-        ]);
+        let daemon = Daemon::run(&format!(
+            "component a\n tcp {hangs}\n timeout 5m\n start ok\ncomponent b\n tcp {up}"
+        ));
         let address = daemon.address;
         assert_eq!(
             get(address, "/a"),

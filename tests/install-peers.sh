@@ -6,7 +6,11 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # command:package
 PEERS='haproxy:haproxy keepalived:keepalived nginx:nginx-light ab:apache2-utils ip:iproute2
-    curl:curl ps:procps promtool:prometheus python3:python3'
+    curl:curl ps:procps redis-server:redis-server openssl:openssl dnsmasq:dnsmasq-base
+    exim4:exim4-daemon-light strace:strace promtool:prometheus python3:python3'
+
+# Debian keeps these programs where no path leads: folder:package
+PEERS_ELSEWHERE='/usr/lib/postgresql:postgresql'
 
 # Package archives can be slow, but a run that hangs helps nobody.
 UPDATE_SECONDS_MAX=180
@@ -19,6 +23,9 @@ say() { printf 'peers: %s\n' "$*"; }
 missing_packages() {
     for peer in $PEERS; do
         command -v "${peer%%:*}" >/dev/null || printf '%s ' "${peer##*:}"
+    done
+    for peer in $PEERS_ELSEWHERE; do
+        [ -d "${peer%%:*}" ] || printf '%s ' "${peer##*:}"
     done
 }
 

@@ -1,4 +1,5 @@
-//! Who may change things over HTTP: credentials that arrive, and the files they are held against.
+//! Who may change things over HTTP: credentials that arrive, and the files they are held against;
+//! and the files that hold our own secrets.
 //!
 //! This room decides and never answers: it knows of no status code. It never logs, keeps or shows
 //! a password or a hash, and no byte of a header or a file can make it panic.
@@ -13,6 +14,7 @@ mod hash;
 mod htpasswd;
 mod memory;
 mod pi;
+pub(crate) mod secret;
 mod token;
 mod users;
 

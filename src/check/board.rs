@@ -181,6 +181,16 @@ impl Board {
         self.fresh().published.standing.state
     }
 
+    /// The state that the check has come to and comes back to, stale or in maintenance or not.
+    pub(crate) fn judged(&self) -> State {
+        let known = self.fresh();
+        if known.stale {
+            State::Unknown
+        } else {
+            known.held.state
+        }
+    }
+
     /// All that is known at this moment.
     pub(crate) fn published(&self) -> Published {
         self.fresh().published.clone()

@@ -6,9 +6,22 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod board;
+pub(crate) mod dns;
+pub(crate) mod exec;
+pub(crate) mod file;
+mod health_json;
+pub(crate) mod heartbeat;
+pub(crate) mod http;
 pub(crate) mod maint;
+pub(crate) mod postgres;
 pub(crate) mod prober;
+pub(crate) mod process;
+pub(crate) mod smtp;
+pub(crate) mod status;
 pub(crate) mod tcp;
+pub(crate) mod tls;
+pub(crate) mod traffic;
+pub(crate) mod value;
 
 use std::sync::Arc;
 use std::time::Duration;

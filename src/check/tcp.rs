@@ -1,8 +1,8 @@
 //! TCP: does a service accept connections?
 //!
-//! It connects and closes, and says nothing on the connection. One timeout bounds resolving and
-//! connecting together. What the service said first is read before closing, so that the close is
-//! an orderly one and the service's log stays clean.
+//! It connects and closes, and says nothing on the connection unless it is told to; it may wait for
+//! a text. One timeout bounds all of it together. What the service said is read before closing, so
+//! that the close is an orderly one and the service's log stays clean.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -11,16 +11,29 @@ use std::time::Duration;
 use crate::check::Check;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
-use crate::net::conversation::converse;
+use crate::net::conversation::{Conversation, converse, excerpt};
 use crate::net::dial::{Family, Target, checked_host};
 use crate::net::port::Port;
 use crate::units::Span;
 
-/// Checks whether a TCP service is accepting connections (seed 001).
+/// What is read of an answer while the expected text is looked for; a text longer than this cannot
+/// be found. HAProxy reads as much.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// What a detail quotes of an answer that is not the expected one.
+const QUOTED_MAX: usize = 100;
+
+/// How long a service is given to end the connection when something was sent to it that it may
+/// answer: long enough for one that is near, short for one that never does.
+const PARTING: Duration = Duration::from_millis(200);
+
+/// Checks whether a TCP service is accepting connections (seed 001), and, if that is asked for,
+/// whether it says a certain text: `+PONG` to `PING`, or `* OK` as its greeting.
 ///
-/// Reasons: `tcp connected`; failures `tcp connect timeout`, `tcp connect refused`, `tcp connect
-/// reset`, `tcp host unreachable`, `tcp network unreachable`, `resolve no such name`, `resolve no
-/// address`; unknown `resolve timeout`, `resolve failure`, `resolve queue full`, `tcp source
+/// Reasons: `tcp connected`, `text found`; failures `tcp connect timeout`, `tcp connect refused`,
+/// `tcp connect reset`, `tcp host unreachable`, `tcp network unreachable`, `resolve no such name`,
+/// `resolve no address`, and of a conversation `text missing`, `answer timeout`, `answer reset`,
+/// `send timeout`; unknown `resolve timeout`, `resolve failure`, `resolve queue full`, `tcp source
 /// unavailable`, `tcp not permitted`, `tcp error`, `out of descriptors`, `out of memory`.
 ///
 /// ```
@@ -38,6 +51,10 @@ use crate::units::Span;
 pub struct TcpCheck {
     target: Target,
     timeout: Duration,
+    /// Nothing when empty.
+    send: Vec<u8>,
+    /// Nothing when empty.
+    expect: Vec<u8>,
     name: Option<String>,
 }
 
@@ -55,11 +72,61 @@ impl TcpCheck {
     {
         let timeout: Span = timeout.try_into()?;
         let target = Target::new(host, port.try_into()?)?;
-        Ok(TcpCheck {
+        Ok(TcpCheck::to(target, timeout))
+    }
+
+    /// Checks a target that is known to be one.
+    pub(crate) fn to(target: Target, timeout: Span) -> TcpCheck {
+        TcpCheck {
             target,
             timeout: timeout.duration(),
+            send: Vec::new(),
+            expect: Vec::new(),
             name: None,
-        })
+        }
+    }
+
+    /// Sends these bytes as soon as it is connected, just as they are. Default: nothing.
+    ///
+    /// # Errors
+    /// No bytes, or more than 16 KiB.
+    pub fn send(mut self, bytes: impl AsRef<[u8]>) -> Result<TcpCheck, Error> {
+        self.send = checked_text(bytes.as_ref(), "send")?;
+        Ok(self)
+    }
+
+    /// Passes only when these bytes are somewhere in what the service says, within its first 16
+    /// KiB and the timeout. Without [`send`](TcpCheck::send) it waits for the greeting. Default:
+    /// it need not say anything.
+    ///
+    /// ```
+    /// use failover::{TcpCheck, second};
+    /// let redis = TcpCheck::new("192.0.2.1", 6379, second(3))?
+    ///     .send("PING\r\n")?
+    ///     .expect("+PONG")?;
+    /// let imap = TcpCheck::new("192.0.2.1", "imap", second(3))?.expect("* OK")?;
+    /// # Ok::<(), failover::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No bytes, or more than 16 KiB.
+    pub fn expect(mut self, bytes: impl AsRef<[u8]>) -> Result<TcpCheck, Error> {
+        self.expect = checked_text(bytes.as_ref(), "expect")?;
+        Ok(self)
+    }
+
+    /// How much of the timeout resolving and connecting may take. Default: all of it.
+    ///
+    /// # Errors
+    /// A duration that cannot be.
+    pub fn connect_timeout<T>(mut self, timeout: T) -> Result<TcpCheck, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        let timeout: Span = timeout.try_into()?;
+        self.target.connect_timeout = Some(timeout.duration());
+        Ok(self)
     }
 
     /// Connects from this address of the machine, or from the one that this name has. Default: the
@@ -97,6 +164,50 @@ impl TcpCheck {
         self.name = Some(name.into());
         self
     }
+
+    fn talk(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+        conversation.send(&self.send)?;
+        if !self.expect.is_empty() {
+            return self.await_text(conversation);
+        }
+        if !self.send.is_empty() {
+            // An answer that arrives after the close would be answered with a reset.
+            conversation.end_sending();
+            conversation.hurry(PARTING);
+            conversation.await_end();
+        }
+        Ok(Reason::TcpConnected)
+    }
+
+    fn await_text(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+        let mut seen = 0;
+        loop {
+            let received = conversation.received();
+            let mut places = received[seen..].windows(self.expect.len());
+            if places.any(|place| place == self.expect) {
+                return Ok(Reason::TextFound);
+            }
+            // The text may have begun to come.
+            seen = (received.len() + 1).saturating_sub(self.expect.len());
+            let outcome = match conversation.receive(TEXT_BYTES_MAX) {
+                Ok(len) if len > 0 => continue,
+                Err(outcome) if outcome.reason != Reason::AnswerTooLong => outcome,
+                // It has ended, or has said as much as is listened to.
+                _ => Outcome::new(Health::Fail, Reason::TextMissing),
+            };
+            return Err(outcome.with_detail(excerpt(conversation.received(), QUOTED_MAX)));
+        }
+    }
+}
+
+fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
+    if bytes.is_empty() || bytes.len() > TEXT_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "{} bytes to {what} cannot be used; expected 1 to {TEXT_BYTES_MAX}",
+            bytes.len()
+        )));
+    }
+    Ok(bytes.to_vec())
 }
 
 impl Check for TcpCheck {
@@ -104,7 +215,10 @@ impl Check for TcpCheck {
         let mut reached = Vec::new();
         converse(&self.target, self.timeout, |conversation| {
             reached.push(conversation.peer().to_string());
-            Outcome::new(Health::Ok, Reason::TcpConnected).with_detail(reached.join(" "))
+            match self.talk(conversation) {
+                Ok(reason) => Outcome::new(Health::Ok, reason).with_detail(reached.join(" ")),
+                Err(outcome) => outcome,
+            }
         })
     }
 

@@ -2,55 +2,65 @@
 #![forbid(unsafe_code)]
 
 use super::{Exit, complain, say};
-use crate::config::schema::{self, KEYWORDS, Keyword};
+use crate::config::schema::{self, Keyword, Place};
 use crate::health::Reason;
 
 /// What there is, in one screen.
 pub(super) const USAGE: &str = "\
 usage: failover COMMAND [WORD]...
 
-  probe tcp HOST:PORT [SETTING]...   check once; exit 0 when healthy, else 1
-  serve component NAME tcp HOST:PORT [SETTING]...
-                                     check, and answer load balancers under /NAME
+  run [-c FILE]                      the daemon: check, judge, answer load balancers
+  check-config [-c FILE]             say everything that is wrong with a configuration
+  probe CHECK [SETTING]...           check once; exit 0 when healthy, else 1
   help [COMMAND|KEYWORD|reasons]     this, or more about one thing
   version                            the version
 ";
 
 /// The commands in full.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: &[(&str, &str)] = &[
     (
-        "probe",
-        "failover probe [--nagios] tcp HOST:PORT [SETTING]...
+        "run",
+        "failover run [-c FILE]
 
-  Checks once and says in one line what was found. The exit code is 0 when the
-  target is healthy and 1 in every other case, so that it can be keepalived's
-  vrrp_script or MISC_CHECK, which reads 2 and more as a success. With --nagios
-  the line and the codes (0, 1, 2, 3) are those of monitoring plugins.
-
-  settings: timeout, source, source-port, family
-
-  failover probe tcp 192.0.2.1:25 timeout 2s
-",
-    ),
-    (
-        "serve",
-        "failover serve [listen ADDRESS:PORT] [SETTING]... component NAME tcp HOST:PORT [SETTING]...
-
-  Checks each component and answers load balancers until SIGTERM or SIGINT:
+  Runs the daemon on a configuration, /etc/failover/failover.conf by default. It
+  checks each component and answers load balancers until SIGTERM or SIGINT:
 
     200 OK       the component is healthy
     503 FAIL     it is not
     500 ERROR    that is not known, or no longer
     404 ERROR    there is no component of that name
 
-  GET, HEAD and OPTIONS are answered under /NAME; POST resets what has a
-  manual-reset. Changes of state are logged to standard error.
+  GET, HEAD and OPTIONS are answered under /NAME; a browser finds a page under /.
+  SIGHUP reads the configuration again; one that is wrong changes nothing. The
+  log is standard error, a line for each change of state.
 
-  failover serve listen 0.0.0.0:8080 \\
-      component mail tcp 192.0.2.1:25 timeout 10s start fail ok-after 1m fail-after 2m
+  Exit codes: 0 ended by a signal, 64 wrong words, 69 an address or the state
+  directory is in use, 71 the system refused something, 77 no permission, 78 the
+  configuration is wrong.
+",
+    ),
+    (
+        "check-config",
+        "failover check-config [-c FILE]
 
-  Exit codes: 0 ended by a signal, 64 wrong words, 69 the address is in use or
-  not this machine's, 71 the system refused something, 77 no permission.
+  Reads a configuration and all that it includes, and says everything that is
+  wrong with it, or worth a warning, with its line. Exit 0 when it can be used,
+  else 78.
+",
+    ),
+    (
+        "probe",
+        "failover probe [--nagios] CHECK [SETTING]...
+
+  Checks once and says in one line what was found. The exit code is 0 when the
+  target is healthy and 1 in every other case, so that it can be keepalived's
+  vrrp_script or MISC_CHECK, which reads 2 and more as a success. With --nagios
+  the line and the codes (0, 1, 2, 3) are those of monitoring plugins.
+
+  The words are those of a component in the configuration; exec comes last.
+
+  failover probe tcp 192.0.2.1:25 timeout 2s
+  failover probe http http://10.0.0.5/health expect-body fine
 ",
     ),
     (
@@ -104,16 +114,34 @@ pub(super) fn run(words: &[String]) -> Exit {
     }
 }
 
+/// The keywords of each place, under what it is called.
+const PLACES: [(Place, &str); 5] = [
+    (Place::Block, "blocks, at the beginning of a line:"),
+    (Place::Server, "in \"server\":"),
+    (Place::Kind, "in \"component\", what is asked:"),
+    (
+        Place::Check,
+        "how that is asked, in \"component\" or \"defaults\":",
+    ),
+    (
+        Place::Component,
+        "what is made of it, in \"component\" or \"defaults\":",
+    ),
+];
+
 fn overview() -> String {
-    let mut text = format!("{USAGE}\nkeywords:\n\n");
-    for keyword in &KEYWORDS {
-        let form = format!("{} {}", keyword.name, keyword.arguments);
-        let default = if keyword.default.is_empty() {
-            ""
-        } else {
-            "default: "
-        };
-        text += &format!("  {form:<34} {default}{}\n", keyword.default);
+    let mut text = String::from(USAGE);
+    for (place, title) in PLACES {
+        text += &format!("\n{title}\n\n");
+        for keyword in schema::keywords().filter(|keyword| keyword.place == place) {
+            let form = format!("{} {}", keyword.name, keyword.arguments);
+            let default = match keyword.default {
+                "" => String::new(),
+                default => format!("default: {default}"),
+            };
+            text += format!("  {form:<38} {default}").trim_end();
+            text += "\n";
+        }
     }
     text + "\n  A DURATION has a unit: 500ms 10s 5m 2h 1d. A bare whole number is a COUNT.\n"
 }
@@ -124,10 +152,12 @@ fn page(topic: &str) -> Option<String> {
         let rows: String = Reason::ALL.iter().map(row).collect();
         return Some(format!("how a check can end:\n{rows}\n"));
     }
+    let mut pages: Vec<String> = Vec::new();
     let command = COMMANDS.iter().find(|(name, _)| *name == topic);
-    command
-        .map(|(_, text)| (*text).to_string())
-        .or_else(|| schema::find(topic).map(about))
+    pages.extend(command.map(|(_, text)| (*text).to_string()));
+    let keywords = schema::keywords().filter(|keyword| keyword.name == topic);
+    pages.extend(keywords.map(about));
+    (!pages.is_empty()).then(|| pages.join("\n"))
 }
 
 fn about(keyword: &Keyword) -> String {
@@ -137,13 +167,24 @@ fn about(keyword: &Keyword) -> String {
         default,
         about,
         example,
+        kinds,
         ..
     } = keyword;
-    let about = about.replace('\n', "\n  ");
-    let mut text = format!(
-        "{}\n\n  {about}\n\n",
-        format!("{name} {arguments}").trim_end()
-    );
+    let mut text = format!("{name} {arguments}\n\n");
+    for line in about.lines() {
+        text += &format!("  {line}\n");
+    }
+    text += "\n";
+    let place = match keyword.place {
+        Place::Block => "the beginning of a line",
+        Place::Server => "server",
+        Place::Kind => "component",
+        Place::Component | Place::Check => "component, defaults",
+    };
+    text += &format!("  in:      {place}\n");
+    if !kinds.is_empty() {
+        text += &format!("  for:     {}\n", kinds.join(" "));
+    }
     if !default.is_empty() {
         text += &format!("  default: {default}\n");
     }
@@ -162,9 +203,9 @@ mod tests {
                 page(command).is_some_and(|page| page.contains(&format!("failover {command}")))
             );
         }
-        for keyword in &KEYWORDS {
+        for keyword in schema::keywords() {
             assert!(
-                overview().contains(&format!("\n  {} ", keyword.name)),
+                overview().contains(&format!("\n  {}", keyword.name)),
                 "{}",
                 keyword.name
             );

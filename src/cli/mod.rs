@@ -5,9 +5,11 @@
 //! those of sysexits(3), except for `probe`, whose callers know 0 and 1 only.
 #![forbid(unsafe_code)]
 
+mod check_config;
 mod help;
+mod options;
 mod probe;
-mod serve;
+mod run;
 
 use std::env;
 use std::io::{self, Write};
@@ -34,6 +36,8 @@ enum Exit {
     System = 71,
     /// Permission was refused.
     NoPermission = 77,
+    /// The configuration is wrong.
+    Config = 78,
 }
 
 impl From<Exit> for ExitCode {
@@ -62,7 +66,8 @@ pub fn main() -> ExitCode {
     }
     match command {
         "probe" => probe::run(rest),
-        "serve" => serve::run(rest),
+        "run" => run::run(rest),
+        "check-config" => check_config::run(rest),
         "help" | "--help" | "-h" => help::run(rest),
         "version" | "--version" | "-V" => version(rest),
         _ => {

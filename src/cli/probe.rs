@@ -10,18 +10,17 @@ use std::time::Duration;
 use super::{Exit, complain, say};
 use crate::check::Check;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{build, words};
+use crate::config::plan;
 use crate::health::{Health, Outcome};
 
-const USAGE: &str = "usage: failover probe [--nagios] tcp HOST:PORT [timeout DURATION] \
-                     [source HOST] [source-port PORT] [family any|4|6|all]\n";
+const USAGE: &str = "usage: failover probe [--nagios] tcp HOST:PORT | http URL | exec PROGRAM | \
+                     ... [SETTING]...\n";
 
 pub(super) fn run(words: &[String]) -> Exit {
-    let (options, settings): (Vec<&String>, Vec<String>) = {
-        let (options, settings): (Vec<_>, Vec<_>) =
-            words.iter().partition(|word| word.starts_with('-'));
-        (options, settings.into_iter().cloned().collect())
-    };
+    // Options come first, so that a program's own are not taken for ours.
+    let is_option = |word: &String| word.starts_with('-');
+    let begin = words.iter().position(|word| !is_option(word));
+    let (options, settings) = words.split_at(begin.unwrap_or(words.len()));
     let is_nagios = options.iter().any(|option| *option == "--nagios");
     let wrong = if is_nagios {
         Exit::NagiosUnknown
@@ -40,10 +39,10 @@ pub(super) fn run(words: &[String]) -> Exit {
         ));
         return wrong;
     }
-    let mut check = match words::settings(&settings).and_then(|settings| build::probe(&settings)) {
+    let mut check = match plan::probe(settings) {
         Ok(check) => check,
         Err(error) => {
-            complain(&format!("failover: probe: {error:?}\n{USAGE}"));
+            complain(&format!("failover: probe: {error}\n{USAGE}"));
             return wrong;
         }
     };
@@ -81,7 +80,7 @@ fn tell_nagios(outcome: &Outcome) -> Exit {
     // A bar would end the text for the reader.
     let text = outcome.to_string().replace('|', "/");
     say(&format!(
-        "TCP {word} - {text} | time={:.6}s\n",
+        "FAILOVER {word} - {text} | time={:.6}s\n",
         outcome.took.as_secs_f64()
     ));
     exit

@@ -17,6 +17,8 @@ pub(crate) struct Follow {
     pub(crate) name: String,
     /// Whether its failure counts as one; otherwise nothing of it is more than a warning.
     pub(crate) critical: bool,
+    /// Whether its detail names the component, where nobody else does.
+    pub(crate) says_name: bool,
 }
 
 impl Check for Follow {
@@ -30,8 +32,13 @@ impl Check for Follow {
             State::Fail | State::Unknown if !self.critical => Health::Warn,
             state => Health::from(state),
         };
-        let detail = format!("{}: {}", self.name, published.outcome);
-        Outcome::new(health, published.outcome.reason).with_detail(detail)
+        let Outcome { reason, detail, .. } = published.outcome;
+        let detail = match self.says_name {
+            true if detail.is_empty() => self.name.clone(),
+            true => format!("{}: {detail}", self.name),
+            false => detail,
+        };
+        Outcome::new(health, reason).with_detail(detail)
     }
 
     fn budget(&self) -> Option<Duration> {

@@ -11,6 +11,7 @@ mod dispatch;
 mod fold;
 pub(crate) mod group;
 mod post;
+pub(crate) mod track;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

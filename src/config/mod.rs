@@ -1,11 +1,26 @@
-//! Configuration: the keywords, and what is built from them.
+//! Configuration: the keywords, the files, and what is planned by them.
 //!
-//! [`schema`] is the one table of keywords; the parser, the manual in the binary and its tests all
-//! come from it. [`words`] reads settings written one after the other, as on a command line.
-//! [`build`] is the only place that names concrete kinds of checks. Defaults are those of the
-//! rooms, or stand in the table; nothing is decided while the program runs.
+//! A line that starts in column 1 opens a block, indented lines are its settings. [`schema`] is the
+//! one table of keywords; the parser, the suggestions, the manual in the binary and its tests come
+//! from it. Reading goes on after an error, so that all are told in one run, each with its place.
+//!
+//! ```text
+//! files -> lex: words -> blocks: keywords in their places -> component, server: values
+//!       -> cross: what is wrong with the whole -> Plan
+//! ```
+//!
+//! Nothing here listens, probes or starts a thread: a plan can be thrown away. [`checks`] is the
+//! only place that names concrete kinds. Defaults are those of the rooms, or stand in the table.
 #![forbid(unsafe_code)]
 
+mod blocks;
 pub(crate) mod build;
+mod checks;
+pub(crate) mod component;
+mod cross;
+mod lex;
+pub(crate) mod plan;
+pub(crate) mod problem;
 pub(crate) mod schema;
-pub(crate) mod words;
+mod section;
+pub(crate) mod server;

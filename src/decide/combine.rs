@@ -33,6 +33,8 @@ pub fn quorum(k: usize, healths: impl IntoIterator<Item = Health>) -> Health {
 struct Quorum {
     k: usize,
     checks: Vec<Box<dyn Check>>,
+    /// What they are called; `check 1` and so on where there is nothing.
+    names: Vec<String>,
 }
 
 impl Quorum {
@@ -43,7 +45,11 @@ impl Quorum {
                 checks.len()
             )));
         }
-        Ok(Quorum { k, checks })
+        Ok(Quorum {
+            k,
+            checks,
+            names: Vec::new(),
+        })
     }
 }
 
@@ -56,7 +62,7 @@ impl Check for Quorum {
             Health::Fail => Reason::QuorumMissed,
             Health::Unknown => Reason::QuorumOpen,
         };
-        Outcome::new(health, reason).with_detail(tally(self.k, &outcomes))
+        Outcome::new(health, reason).with_detail(tally(self.k, &outcomes, &self.names))
     }
 
     fn reset(&mut self, to: State) {
@@ -77,12 +83,16 @@ impl Check for Quorum {
 }
 
 /// `2 of 3 pass, 2 needed; check 3: tcp connect refused`.
-fn tally(k: usize, outcomes: &[Outcome]) -> String {
+fn tally(k: usize, outcomes: &[Outcome], names: &[String]) -> String {
     let passes = |outcome: &&Outcome| matches!(outcome.health, Health::Ok | Health::Warn);
     let passed = outcomes.iter().filter(passes).count();
     let mut text = format!("{passed} of {} pass, {k} needed", outcomes.len());
     if let Some(index) = outcomes.iter().position(|outcome| !passes(&outcome)) {
-        text += &format!("; check {}: {}", index + 1, outcomes[index]);
+        let name = match names.get(index) {
+            Some(name) => name.clone(),
+            None => format!("check {}", index + 1),
+        };
+        text += &format!("; {name}: {}", outcomes[index]);
     }
     text
 }
@@ -172,6 +182,21 @@ impl AtLeast {
     /// `k` of 0, or more than there are checks.
     pub fn of(k: usize, checks: Vec<Box<dyn Check>>) -> Result<AtLeast, Error> {
         Quorum::new(k, checks).map(AtLeast)
+    }
+}
+
+impl AtLeast {
+    /// The same for checks with names, which are told instead of their numbers.
+    ///
+    /// # Errors
+    /// As [`AtLeast::of`].
+    pub(crate) fn of_named(
+        k: usize,
+        names: Vec<String>,
+        checks: Vec<Box<dyn Check>>,
+    ) -> Result<AtLeast, Error> {
+        let quorum = Quorum::new(k, checks)?;
+        Ok(AtLeast(Quorum { names, ..quorum }))
     }
 }
 

@@ -93,13 +93,13 @@ reasons! {
         "The peer answered the start of a TLS handshake; its certificate was not verified.";
     TlsAlert = "tls alert", "The peer speaks TLS and refused this handshake.";
     TlsNotSpoken = "tls not spoken", "The peer answered with something that is not TLS.";
-    PostgresReady = "postgres ready", "The server let us in, and all that was asked for holds.";
+    PostgresReady = "postgres ready", "The server takes logins, and all that was asked for holds.";
     PostgresRejecting = "postgres rejecting",
-        "The server is starting up, shutting down or recovering.";
+        "The server is starting up, shutting down or recovering, or cannot start a process for us.";
     PostgresFull = "postgres out of connections",
         "The server is alive and has no connection left for us.";
     PostgresLoginRefused = "postgres login refused",
-        "The server is alive and refuses this user, password or database.";
+        "The server is alive and does not let us in, as this user or to this database.";
     PostgresAuthUnsupported = "postgres auth unsupported",
         "The server asks for an authentication that this check does not speak.";
     PostgresWrongRole = "postgres wrong role",
@@ -116,6 +116,7 @@ reasons! {
     DnsNoRecord = "dns no record", "The name exists, without a record of this type.";
     DnsUnexpected = "dns answer not expected", "None of the records is the expected one.";
     DnsRefused = "dns refused", "The name server refuses to answer this question.";
+    DnsUnreachable = "dns server unreachable", "No name server listens there.";
     DnsServerFailure = "dns server failure", "The name server could not find out.";
     FileFresh = "file as expected", "The file is there, and all that was asked for holds.";
     FileMissing = "file missing", "There is no such file.";

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::deadline::Deadline;
@@ -20,6 +20,9 @@ const CHUNK_LEN: usize = 4_096;
 
 /// What a peer may still have to say that is read before closing; a farewell is far shorter.
 const FAREWELL_BYTES_MAX: usize = 4_096;
+
+/// What a peer may still send while its end is waited for: a chain of certificates fits.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// Connects to a target and talks to it, all within `timeout`. With
 /// [`Family::All`](super::dial::Family::All) that is done with every address of a name, and the
@@ -49,7 +52,8 @@ pub(crate) fn converse(
     }
 }
 
-fn passes(outcome: &Outcome) -> bool {
+/// Whether an outcome lets the next address of several be asked.
+pub(crate) fn passes(outcome: &Outcome) -> bool {
     matches!(outcome.health, Health::Ok | Health::Warn)
 }
 
@@ -73,6 +77,16 @@ impl Conversation {
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.left().is_none()
+    }
+
+    /// The address of this machine that the peer sees.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|local| local.ip())
     }
 
     /// Sends all of it.
@@ -174,6 +188,30 @@ impl Conversation {
         }
     }
 
+    /// Says that nothing more will be sent; a peer that reads to the end then sees it.
+    pub(crate) fn end_sending(&mut self) {
+        // An error here means that the peer closed first.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// From now on everything has to be over that soon, if that is before the deadline.
+    pub(crate) fn hurry(&mut self, at_most: Duration) {
+        self.deadline = self.deadline.earlier(at_most);
+    }
+
+    /// Waits for the peer to close and drops what it still says. Closing before that resets the
+    /// connection as soon as an answer arrives.
+    pub(crate) fn await_end(&mut self) {
+        let mut dropped = 0;
+        while dropped < LINGER_BYTES_MAX {
+            self.received.clear();
+            match self.receive(CHUNK_LEN) {
+                Ok(len) if len > 0 => dropped += len,
+                _ => return,
+            }
+        }
+    }
+
     /// Closes at once and politely: closing with bytes unread would reset the connection, and many
     /// a service logs that as an error.
     pub(crate) fn close(self) {
@@ -188,6 +226,11 @@ impl Conversation {
             }
         }
     }
+}
+
+/// The beginning of what a peer said, as the detail of an outcome.
+pub(crate) fn excerpt(bytes: &[u8], len_max: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(len_max)]).into_owned()
 }
 
 fn fail(reason: Reason) -> Outcome {

@@ -124,7 +124,11 @@ impl Target {
         problem.map_or(Ok(()), Err)
     }
 
-    fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Outcome> {
+    /// The addresses of the host that count, with the port.
+    ///
+    /// # Errors
+    /// The outcome that looking for them comes to; never an empty list.
+    pub(crate) fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Outcome> {
         let mut addresses = resolve(&self.host, deadline)?;
         addresses.retain(|address| self.family.has(address));
         for address in &mut addresses {
@@ -156,7 +160,14 @@ impl Target {
     }
 
     /// The local address to use for a peer of that family.
-    fn source_for(&self, peer: SocketAddr, deadline: Deadline) -> io::Result<Option<SocketAddr>> {
+    ///
+    /// # Errors
+    /// The one that was asked for cannot be used for that peer.
+    pub(crate) fn source_for(
+        &self,
+        peer: SocketAddr,
+        deadline: Deadline,
+    ) -> io::Result<Option<SocketAddr>> {
         if self.source_host.is_none() && self.source_port.is_none() {
             return Ok(None);
         }
@@ -205,14 +216,15 @@ pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
 
 /// Of several attempts the one to tell: our own trouble says nothing of the target, so a clear
 /// failure of another address does not outweigh it.
-fn worse(before: Option<Outcome>, outcome: Outcome) -> Outcome {
+pub(crate) fn worse(before: Option<Outcome>, outcome: Outcome) -> Outcome {
     match before {
         Some(before) if before.health == Health::Unknown => before,
         _ => outcome,
     }
 }
 
-fn outcome_of(error: &io::Error) -> Outcome {
+/// What a failed connection, or a failed datagram, comes to.
+pub(crate) fn outcome_of(error: &io::Error) -> Outcome {
     let (health, reason) = classify(error);
     Outcome::new(health, reason)
 }

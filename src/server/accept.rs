@@ -8,16 +8,17 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::mem;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::answers::{self, Asked, Style};
 use super::desk::Caller;
+use super::listening::{Client, Listening, TICK};
 use super::park::{Kept, Phase, park};
-use super::route::{Client, Route, refusal_answer, route};
-use super::{Shared, TICK, admin, posts, reports};
+use super::route::{Route, refusal_answer, route};
+use super::{Shared, admin, agent, posts, reports};
 use crate::check::board::{Answer, Asker};
 use crate::component::Component;
 use crate::health::State;
@@ -40,20 +41,31 @@ pub(super) enum Then {
     Drain,
 }
 
-/// One leader, until the server stops.
-pub(super) fn lead(shared: &Arc<Shared>) {
+/// One leader of a listener, until the server stops or this listener is closed.
+pub(super) fn lead(shared: &Arc<Shared>, listening: &Listening) {
     let mut leader = Leader {
         buffer: [0; HEAD_BYTES_MAX],
         served: 0,
         missed: 0,
     };
-    while !shared.is_stopping() {
-        shared.accepting.fetch_add(1, Ordering::SeqCst);
-        let accepted = shared.listener.accept();
-        shared.accepting.fetch_sub(1, Ordering::SeqCst);
-        match accepted {
-            Ok((stream, peer)) => leader.serve(shared, stream, peer),
-            Err(error) => after_failed_accept(shared, &error),
+    while !shared.is_stopping() && !listening.is_closed() {
+        listening.accepting.fetch_add(1, Ordering::SeqCst);
+        let accepted = listening.accept();
+        listening.accepting.fetch_sub(1, Ordering::SeqCst);
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                after_failed_accept(shared, listening, &error);
+                continue;
+            }
+        };
+        if !listening.admits(peer) {
+            listening.turn_away(shared, peer);
+            continue;
+        }
+        match &listening.agent {
+            None => leader.serve(shared, listening, stream, listening.client(peer)),
+            Some(agent) => agent::serve(shared, agent, stream, listening.client(peer)),
         }
     }
 }
@@ -78,9 +90,12 @@ const MISSED_MAX: u32 = 4;
 
 /// Has the system hand out connections with their first bytes, or at once. Where it cannot, what
 /// was missed goes on being parked.
-fn defer(shared: &Shared, deferring: bool) {
-    if shared.deferring.swap(deferring, Ordering::SeqCst) != deferring {
-        let _ = defer_accept(&shared.listener, u8::from(deferring));
+fn defer(listening: &Listening, deferring: bool) {
+    let Some(listener) = listening.tcp() else {
+        return;
+    };
+    if listening.deferring.swap(deferring, Ordering::SeqCst) != deferring {
+        let _ = defer_accept(listener, u8::from(deferring));
     }
 }
 
@@ -88,17 +103,17 @@ fn defer(shared: &Shared, deferring: bool) {
 /// the listener's queue, and asking again at once would only spin.
 const REST: Duration = Duration::from_millis(10);
 
-fn after_failed_accept(shared: &Shared, error: &io::Error) {
+fn after_failed_accept(shared: &Shared, listening: &Listening, error: &io::Error) {
     let is_passing = matches!(
         error.kind(),
         // The tick; the peer was gone before we came.
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
     );
-    if errno::is_not_ready(error) && shared.deferring.load(Ordering::Relaxed) {
+    if errno::is_not_ready(error) && listening.deferring.load(Ordering::Relaxed) {
         // A whole tick without a connection is no load.
-        defer(shared, false);
+        defer(listening, false);
     }
-    if is_passing || shared.is_stopping() {
+    if is_passing || shared.is_stopping() || listening.is_closed() {
         return;
     }
     if errno::is_out_of_descriptors(error) || errno::is_out_of_memory(error) {
@@ -114,15 +129,21 @@ fn after_failed_accept(shared: &Shared, error: &io::Error) {
 }
 
 impl Leader {
-    fn serve(&mut self, shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    fn serve(
+        &mut self,
+        shared: &Arc<Shared>,
+        listening: &Listening,
+        stream: TcpStream,
+        client: Client,
+    ) {
         let (mut len, mut continued) = (0, false);
         // Where accepted sockets do not inherit the listener's timeout, it is set on each.
-        if !cfg!(target_os = "linux") && stream.set_read_timeout(Some(TICK)).is_err() {
+        if !listening.hands_down_timeouts() && stream.set_read_timeout(Some(TICK)).is_err() {
             return;
         }
         loop {
             let read = match len {
-                0 => self.first_read(shared, &stream),
+                0 => self.first_read(listening, &stream),
                 _ => read_now(&stream, &mut self.buffer[len..]),
             };
             match read {
@@ -140,19 +161,19 @@ impl Leader {
                         break;
                     }
                 }
-                seen => return serve_seen(shared, stream, peer, seen, Then::Close),
+                seen => return serve_seen(shared, stream, client, seen, Then::Close),
             }
         }
         let phase = Phase::Reading {
             bytes: self.buffer[..len].to_vec(),
             continued,
         };
-        park(shared, stream, peer, phase);
+        park(shared, stream, client, phase);
     }
 
     /// Only the first read may wait, and only while somebody else accepts.
-    fn first_read(&mut self, shared: &Shared, mut stream: &TcpStream) -> io::Result<usize> {
-        let read = if shared.accepting.load(Ordering::SeqCst) > 0 {
+    fn first_read(&mut self, listening: &Listening, mut stream: &TcpStream) -> io::Result<usize> {
+        let read = if listening.accepting.load(Ordering::SeqCst) > 0 {
             stream.read(&mut self.buffer)
         } else {
             read_now(stream, &mut self.buffer)
@@ -161,7 +182,7 @@ impl Leader {
         self.missed += u32::from(read.is_err());
         if self.served == COUNTED {
             if self.missed >= MISSED_MAX {
-                defer(shared, true);
+                defer(listening, true);
             }
             (self.served, self.missed) = (0, 0);
         }
@@ -181,7 +202,7 @@ pub(super) fn go_on(stream: &TcpStream, expects_continue: bool, continued: &mut 
 pub(super) fn serve_seen(
     shared: &Arc<Shared>,
     stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     seen: Seen<'_>,
     then: Then,
 ) {
@@ -192,7 +213,7 @@ pub(super) fn serve_seen(
             } else {
                 then
             };
-            serve_request(shared, stream, peer, &request, then);
+            serve_request(shared, stream, client, &request, then);
         }
         Seen::Refused(refusal) => {
             let bytes = Cow::Owned(refusal_answer(refusal));
@@ -206,7 +227,7 @@ pub(super) fn serve_seen(
 fn serve_request(
     shared: &Arc<Shared>,
     stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     request: &Request<'_>,
     then: Then,
 ) {
@@ -215,11 +236,6 @@ fn serve_request(
         Then::Look
     } else {
         then
-    };
-    let client = Client {
-        peer,
-        only_components: false,
-        is_trusted: false,
     };
     let (desk, work) = match route(shared, client, &request.head) {
         Route::Answer(bytes) => return finish(shared, stream, bytes, then),
@@ -309,7 +325,7 @@ pub(super) fn finish(
         return;
     };
     // Nothing more is read for its meaning, so who it was does not matter any more.
-    park(shared, stream, shared.address, phase);
+    park(shared, stream, Client::NOBODY, phase);
 }
 
 /// Whether closing now would reset the connection over what is unread.

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::desk::{Caller, Work};
+use super::listening::Client;
 use super::posts::answer_after_run;
-use super::route::Client;
 use crate::auth::{Access, Guard};
 use crate::check::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
 use crate::component::{Component, Reply};

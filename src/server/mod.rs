@@ -1,15 +1,15 @@
 //! The HTTP/1.0 server that balancers ask.
 //!
-//! The thread that accepts a connection serves it: a few leaders block in `accept` on one listener,
-//! and a request that has come is read, answered with one write and closed on the spot. What would
-//! keep a leader waiting is handed on, so that a slow client costs nobody anything: an unfinished
-//! request, an answer that does not fit the socket's buffer and a close that is not safe yet go to
-//! the sweeper ([`park`]); a request for a check that has to run first is kept with the run; a POST
-//! and a long report go to a desk each. No check and no user's code ever runs on a thread that
-//! accepts.
+//! The thread that accepts a connection serves it: a few leaders block in `accept` on each listener
+//! ([`listening`]), and a request that has come is read, answered with one write and closed on the
+//! spot. What would keep a leader waiting is handed on, so that a slow client costs nobody
+//! anything: an unfinished request, an answer that does not fit the socket's buffer and a close
+//! that is not safe yet go to the sweeper ([`park`]); a request for a check that has to run first
+//! is kept with the run; a POST and a long report go to a desk each. No check and no code of a POST
+//! ever runs on a thread that accepts.
 //!
 //! ```text
-//! accept -> examine -> route -> one write -> close           leaders (accept.rs)
+//! accept -> examine -> route -> one write -> close           leaders (accept.rs, agent.rs)
 //!              |         |         `- no room --.
 //!              |         |- must run: kept with the run, answered by the prober
 //!              |         |- POST: a desk (desk.rs), where posts.rs or admin.rs acts on it
@@ -20,8 +20,11 @@
 
 mod accept;
 mod admin;
+mod agent;
 mod answers;
 mod desk;
+mod listening;
+mod local;
 mod page;
 mod park;
 mod posts;
@@ -31,11 +34,9 @@ mod route;
 mod settings;
 
 use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::auth::Guard;
@@ -46,10 +47,12 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::log::{Complaints, Log};
 use crate::sys::signals::Signals;
-use crate::sys::socket::lengthen_queue;
 use crate::sys::thread::{self, Stack};
 use admin::Admin;
+pub use agent::{AgentAdmin, AgentReply, AgentSettings, AgentView};
 use desk::Desk;
+pub use listening::ListenSettings;
+use listening::{Listeners, Listening};
 use park::Inbox;
 use pulse::Pulse;
 use reports::Times;
@@ -85,8 +88,13 @@ pub struct HealthCheckServer {
 
 /// What all threads of one server know.
 struct Shared {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Mutex<Listeners>,
+    /// Some listener's address is not there yet.
+    waiting: AtomicBool,
+    /// Connections that were closed because no `allow` held their peer.
+    refused: AtomicUsize,
+    /// The first listener's, also when that has ended.
+    address: OnceLock<SocketAddr>,
     settings: Settings,
     components: Arc<Components>,
     inbox: Inbox,
@@ -97,10 +105,6 @@ struct Shared {
     /// Whose credentials are an administrator's.
     guards: Vec<Arc<Guard>>,
     log: Log,
-    /// Leaders that are in `accept`.
-    accepting: AtomicUsize,
-    /// Connections are handed out only with their first bytes.
-    deferring: AtomicBool,
     /// Requests that were whole and well-formed.
     requests: AtomicUsize,
     /// Connections that no leader holds: parked, kept with a run, or at a desk.
@@ -121,14 +125,6 @@ struct Shared {
     ended: Condvar,
 }
 
-/// The longest queue of connections not yet accepted that is asked for; the system's own limit
-/// (`somaxconn`, 4096 on Linux) cuts it.
-const QUEUE_LEN: u16 = 4_096;
-
-/// How long a leader blocks in `accept`, or in the first read of a connection, before it looks up:
-/// the listener's receive timeout, which accepted sockets inherit on Linux.
-const TICK: Duration = Duration::from_secs(1);
-
 impl HealthCheckServer {
     /// Listens on an address, such as `"0.0.0.0:8080"`, with the default limits. Port 0 lets the
     /// system choose; see [`local_addr`](HealthCheckServer::local_addr).
@@ -144,37 +140,41 @@ impl HealthCheckServer {
         Builder::new()
     }
 
+    /// Listens in the first place at once or not at all, and then in all others.
     fn listen(
-        builder: Builder,
-        address: impl ToSocketAddrs + fmt::Debug,
+        mut builder: Builder,
+        first: Option<ListenSettings>,
     ) -> Result<HealthCheckServer, Error> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidInput => Error::invalid(format!(
-                "{address:?} is not an address to listen on; expected ADDRESS:PORT"
-            )),
-            _ => Error::system(format!("listening on {address:?} failed"), error),
-        };
-        let listener = TcpListener::bind(&address).map_err(failed)?;
-        lengthen_queue(&listener, QUEUE_LEN).map_err(failed)?;
-        let tick = listener.try_clone().map_err(failed)?;
-        // The receive timeout of any socket is set in the same way, whatever kind it is.
-        TcpStream::from(OwnedFd::from(tick))
-            .set_read_timeout(Some(TICK))
-            .map_err(failed)?;
-        let shared = Shared {
-            address: listener.local_addr().map_err(failed)?,
-            listener,
+        let mut listeners = Listeners::default();
+        let mut address = listening::NOWHERE;
+        let admin_socket = builder.admin_socket.as_deref().map(Listening::at_path);
+        let admin_socket = admin_socket.transpose()?;
+        if let Some(first) = first {
+            listeners.add(first.bind()?);
+        } else if let Some(first) = builder.listens.first() {
+            address = first.address();
+        } else if admin_socket.is_none() {
+            return Err(Error::invalid(
+                "there is no place to listen; expected an address or an admin socket",
+            ));
+        }
+        let inbox = Inbox::new()
+            .map_err(|error| Error::system("no sockets for the sweeper could be had", error))?;
+        let further = std::mem::take(&mut builder.listens);
+        let shared = Arc::new(Shared {
+            address: OnceLock::new(),
+            listeners: Mutex::new(listeners),
+            waiting: AtomicBool::new(false),
+            refused: AtomicUsize::new(0),
             settings: builder.settings,
             started: builder.clock.now(),
             components: Arc::new(Components::new(builder.clock)),
-            inbox: Inbox::new().map_err(failed)?,
+            inbox,
             posts: Desk::new("POST", Stack::Users),
             reports: Desk::new("report", Stack::Ours),
             admin: builder.admin,
             guards: builder.guards,
             log: builder.log,
-            accepting: AtomicUsize::new(0),
-            deferring: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
@@ -185,11 +185,52 @@ impl HealthCheckServer {
             times: Mutex::default(),
             threads: Mutex::new(0),
             ended: Condvar::new(),
-        };
+        });
+        for settings in further {
+            shared.listen_also(settings)?;
+        }
+        let mut listeners = locked(&shared.listeners);
+        let first = listeners.addresses().first().copied();
+        shared.address.get_or_init(|| first.unwrap_or(address));
+        if let Some(admin_socket) = admin_socket {
+            listeners.add(admin_socket);
+        }
+        drop(listeners);
         Ok(HealthCheckServer {
-            shared: Arc::new(shared),
+            shared,
             listeners: Mutex::default(),
         })
+    }
+
+    /// Listens in one more place, or answers agent-checks there; also while the server runs.
+    /// Answers the address that it is, with the port that the system chose; `None` while this
+    /// machine does not have the address yet: then it is tried again every second.
+    ///
+    /// # Errors
+    /// The address is in use or may not be used; no thread for it; 64 listeners are there already.
+    pub fn listen_also(
+        &self,
+        settings: impl Into<ListenSettings>,
+    ) -> Result<Option<SocketAddr>, Error> {
+        self.shared.listen_also(settings.into())
+    }
+
+    /// Stops listening on that address, and trying to. Connections that were accepted are
+    /// answered. Whether it was listened on.
+    pub fn close(&self, address: SocketAddr) -> bool {
+        self.shared.close_listener(address)
+    }
+
+    /// The addresses that are listened on now, with the ports that the system chose, in the order
+    /// in which they came. The admin socket has none.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        locked(&self.shared.listeners).addresses()
+    }
+
+    /// How many connections were closed so far because no [`allow`](ListenSettings::allow) held
+    /// their peer.
+    pub fn refused_connections(&self) -> usize {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// Mounts a check under a name: `mail` is asked for as `/mail`. A check that is a
@@ -232,6 +273,11 @@ impl HealthCheckServer {
         })
     }
 
+    /// The table of what is mounted.
+    pub(crate) fn components(&self) -> &Arc<Components> {
+        &self.shared.components
+    }
+
     /// Has every event told to `listener`, in order, on a thread of its own. To be called before
     /// the server is started. A listener that takes longer than ten seconds over one event makes
     /// `/health/live` fail meanwhile, since nobody else is told of anything.
@@ -239,9 +285,10 @@ impl HealthCheckServer {
         locked(&self.listeners).push(Box::new(listener));
     }
 
-    /// The address that it listens on.
+    /// The address that it listens on; of several, the first that was there. With an admin socket
+    /// alone it is `0.0.0.0:0`.
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.address
+        self.shared.address()
     }
 
     /// A handle that stops the server from any thread.
@@ -282,12 +329,7 @@ impl HealthCheckServer {
             .dispatcher()
             .start(listeners, shared.log.clone())?;
         shared.spawn("sweeper", |shared| park::sweep(&shared))?;
-        shared.spawn("leader", |shared| accept::lead(&shared))?;
-        for _ in 1..shared.settings.leaders {
-            // One leader is a server; more are speed.
-            let _ = shared.spawn("leader", |shared| accept::lead(&shared));
-        }
-        Ok(())
+        shared.start_listeners()
     }
 
     /// Answers until [`ServerHandle::shutdown`] is called on another thread.
@@ -321,7 +363,7 @@ impl Drop for HealthCheckServer {
 impl fmt::Debug for HealthCheckServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HealthCheckServer")
-            .field("address", &self.shared.address)
+            .field("address", &self.shared.address())
             .finish_non_exhaustive()
     }
 }
@@ -337,11 +379,7 @@ impl ServerHandle {
         if shared.stopping.swap(true, Ordering::SeqCst) {
             return;
         }
-        // On Linux this wakes every thread that is blocked in accept; elsewhere they find out at
-        // their next tick.
-        if let Ok(listener) = shared.listener.try_clone() {
-            let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(std::net::Shutdown::Both);
-        }
+        shared.close_listeners();
         shared.components.stop();
         shared.posts.stop();
         shared.reports.stop();
@@ -351,7 +389,7 @@ impl ServerHandle {
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServerHandle({})", self.0.address)
+        write!(f, "ServerHandle({})", self.0.address())
     }
 }
 
@@ -371,11 +409,15 @@ impl Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Running({})", self.0.address)
+        write!(f, "Running({})", self.0.address())
     }
 }
 
 impl Shared {
+    fn address(&self) -> SocketAddr {
+        self.address.get().copied().unwrap_or(listening::NOWHERE)
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::accept::{Then, go_on, has_to_drain, serve_seen};
+use super::agent::{self, Agent};
+use super::listening::{Client, RETRY_EVERY};
 use super::pulse::PASS_EVERY;
 use crate::clock::locked;
 use crate::log::Level;
@@ -61,7 +63,7 @@ impl Drop for Kept {
 /// A connection that waits for something.
 struct Parked {
     stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     phase: Phase,
     deadline: Instant,
     _held: Held,
@@ -71,6 +73,8 @@ struct Parked {
 pub(super) enum Phase {
     /// The rest of a request; `continued` when the client was told to go on.
     Reading { bytes: Vec<u8>, continued: bool },
+    /// The rest of the line in which an agent-check names its component.
+    Naming { line: Vec<u8>, agent: Arc<Agent> },
     /// Room for the rest of an answer, of which `sent <= bytes.len()` is sent.
     Writing {
         bytes: Vec<u8>,
@@ -97,18 +101,19 @@ impl Phase {
     fn patience(&self, request_timeout: Duration) -> Duration {
         match self {
             Phase::Reading { .. } | Phase::Writing { .. } => request_timeout,
+            Phase::Naming { .. } => agent::LINE_WITHIN,
             Phase::Draining { .. } => DRAIN_TIME_MAX,
         }
     }
 }
 
 /// Leaves a connection to the sweeper, which holds it until its phase has had its time.
-pub(super) fn park(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, phase: Phase) {
+pub(super) fn park(shared: &Arc<Shared>, stream: TcpStream, client: Client, phase: Phase) {
     let deadline = Instant::now() + phase.patience(shared.settings.request_timeout);
     let held = Held::new(shared);
     shared.inbox.push(Parked {
         stream,
-        peer,
+        client,
         phase,
         deadline,
         _held: held,
@@ -213,6 +218,7 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
         watches: Vec::new(),
         buffer: [0; HEAD_BYTES_MAX],
         expire_at: Instant::now(),
+        listen_at: Instant::now(),
     };
     let mut ends_at = None;
     loop {
@@ -223,6 +229,7 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
         sweeper.parked.append(&mut shared.inbox.take());
         sweeper.make_room();
         sweeper.expire();
+        sweeper.listen_again();
         if shared.is_stopping() {
             let ends_at = *ends_at.get_or_insert(started + LAST_CALL);
             sweeper
@@ -247,6 +254,8 @@ struct Sweeper<'a> {
     buffer: [u8; HEAD_BYTES_MAX],
     /// When the time of kept callers is looked at next.
     expire_at: Instant,
+    /// When addresses that are not there yet are tried next.
+    listen_at: Instant,
 }
 
 /// Whether a connection stays parked.
@@ -262,8 +271,10 @@ impl Sweeper<'_> {
         self.watches.push(Watch::readable(&self.shared.inbox.ear));
         self.watches
             .extend(self.parked.iter().map(|parked| match parked.phase {
-                Phase::Reading { .. } | Phase::Draining { .. } => Watch::readable(&parked.stream),
                 Phase::Writing { .. } => Watch::writable(&parked.stream),
+                Phase::Reading { .. } | Phase::Naming { .. } | Phase::Draining { .. } => {
+                    Watch::readable(&parked.stream)
+                }
             }));
         let at_most = self.time_to_wait();
         if let Err(error) = wait_for_any(&mut self.watches, at_most) {
@@ -298,6 +309,9 @@ impl Sweeper<'_> {
         if self.shared.kept.load(Ordering::SeqCst) > 0 {
             at_most = at_most.min(KEPT_TICK);
         }
+        if self.shared.waiting.load(Ordering::SeqCst) {
+            at_most = at_most.min(self.listen_at.saturating_duration_since(now));
+        }
         let too_many = self.shared.held.load(Ordering::Relaxed) > self.shared.settings.held_max;
         if self.shared.is_stopping() || too_many {
             at_most = at_most.min(KEPT_TICK);
@@ -327,6 +341,7 @@ impl Sweeper<'_> {
                 let body_max = self.shared.settings.body_max;
                 read_more(stream, bytes, continued, &mut self.buffer, body_max)
             }
+            Phase::Naming { line, .. } => read_name(stream, line),
             Phase::Writing { bytes, sent, then } => {
                 let fate = write_more(stream, bytes, sent);
                 let is_sent = fate == Fate::Gone && *sent == bytes.len();
@@ -346,16 +361,20 @@ impl Sweeper<'_> {
     fn leave(&self, parked: Parked) {
         let Parked {
             stream,
-            peer,
+            client,
             phase,
             _held: held,
             ..
         } = parked;
         // From here on it is held by whoever holds it next.
         drop(held);
-        if let Phase::Reading { bytes, .. } = phase {
-            let seen = examine(&bytes, self.shared.settings.body_max);
-            serve_seen(self.shared, stream, peer, seen, Then::Look);
+        match phase {
+            Phase::Reading { bytes, .. } => {
+                let seen = examine(&bytes, self.shared.settings.body_max);
+                serve_seen(self.shared, stream, client, seen, Then::Look);
+            }
+            Phase::Naming { line, agent } => agent::answer(self.shared, &agent, stream, &line),
+            Phase::Writing { .. } | Phase::Draining { .. } => {}
         }
     }
 
@@ -414,9 +433,24 @@ impl Sweeper<'_> {
         }
     }
 
+    /// Tries the addresses again that were not there.
+    fn listen_again(&mut self) {
+        let now = Instant::now();
+        let is_due = now >= self.listen_at && self.shared.waiting.load(Ordering::SeqCst);
+        if is_due && !self.shared.is_stopping() {
+            self.shared.retry_listening();
+            self.listen_at = now + RETRY_EVERY;
+        }
+    }
+
     fn give_up(&self, parked: Parked) {
-        let Phase::Reading { bytes, .. } = parked.phase else {
-            return;
+        let bytes = match parked.phase {
+            Phase::Reading { bytes, .. } => bytes,
+            // A name without an end, or none: that is all there will be.
+            Phase::Naming { line, agent } => {
+                return agent::answer(self.shared, &agent, parked.stream, &line);
+            }
+            Phase::Writing { .. } | Phase::Draining { .. } => return,
         };
         // A browser's spare connection that never sent anything expects no answer.
         if !bytes.is_empty() {
@@ -426,7 +460,7 @@ impl Sweeper<'_> {
                 why,
                 to_head: is_head(&bytes),
             });
-            serve_seen(self.shared, parked.stream, parked.peer, seen, Then::Drain);
+            serve_seen(self.shared, parked.stream, parked.client, seen, Then::Drain);
         }
     }
 }
@@ -451,6 +485,23 @@ fn read_more(
             Fate::Stays
         }
         Seen::Whole(_) | Seen::Refused(_) => Fate::Gone,
+    }
+}
+
+/// Reads what has come of an agent-check's line. `Gone` when no more is to be waited for.
+fn read_name(stream: &TcpStream, line: &mut Vec<u8>) -> Fate {
+    let mut room = [0; agent::LINE_BYTES_MAX];
+    let left = agent::LINE_BYTES_MAX.saturating_sub(line.len());
+    match read_now(stream, &mut room[..left]) {
+        Ok(len) if len > 0 => line.extend_from_slice(&room[..len]),
+        Err(error) if is_passing(&error) => return Fate::Stays,
+        // No more comes. Whether there is still somebody to answer is seen when it is tried.
+        Ok(_) | Err(_) => return Fate::Gone,
+    }
+    if agent::is_whole(line) {
+        Fate::Gone
+    } else {
+        Fate::Stays
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::Shared;
 use super::accept::{asker, finish};
 use super::desk::{Caller, Work};
-use super::route::Client;
+use super::listening::Client;
 use crate::check::board::Answer;
 use crate::component::{Component, Post, Reply};
 use crate::log::Level;

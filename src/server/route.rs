@@ -4,27 +4,18 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
 use super::admin::{Act, NOBODY_MAY};
 use super::answers::{self, Asked, Style};
+use super::listening::Client;
 use super::reports::Report;
 use super::reports::health::{self, Part};
 use crate::component::Component;
 use crate::wire::http::{Head, Refusal, answer};
-
-/// Who asks, and what the listener that it came over lets it ask for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    pub(super) peer: SocketAddr,
-    /// Everything but components and `/` is not there for it.
-    pub(super) only_components: bool,
-    /// It may do everything.
-    pub(super) is_trusted: bool,
-}
 
 /// What is done with a request.
 pub(super) enum Route {
@@ -193,7 +184,7 @@ fn route_post(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> 
         return route_act(shared, client, head, path);
     }
     match find(shared, path) {
-        Some(component) if component.on_post().is_some() => match foreign(shared, head) {
+        Some(component) if component.on_post().is_some() => match foreign(shared, client, head) {
             Some(refusal) => refusal,
             None => Route::Post(component),
         },
@@ -204,7 +195,7 @@ fn route_post(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> 
 /// An administrator's POST. Whether its sender may have it done is found out at the desk, unless
 /// nobody may.
 fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> Route {
-    if let Some(refusal) = foreign(shared, head) {
+    if let Some(refusal) = foreign(shared, client, head) {
         return refusal;
     }
     if !client.is_trusted && shared.guards.is_empty() {
@@ -224,10 +215,12 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
 }
 
 /// The refusal of a POST that another site's page has a browser send.
-fn foreign(shared: &Shared, head: &Head<'_>) -> Option<Route> {
+fn foreign(shared: &Shared, client: Client, head: &Head<'_>) -> Option<Route> {
     let why = "a browser's POST is taken only from a page of this server, \
                under its address, localhost or a configured server name";
-    (!is_same_site(head, &shared.settings.server_names)).then(|| refused(403, why))
+    // No browser reaches the admin socket.
+    let is_ours = client.is_trusted || is_same_site(head, &shared.settings.server_names);
+    (!is_ours).then(|| refused(403, why))
 }
 
 /// The methods for components and health, for what else may be looked at, and for what acts.

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::HealthCheckServer;
 use super::admin::{Admin, NoConfig};
+use super::{HealthCheckServer, ListenSettings};
 use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -56,6 +57,8 @@ pub struct Builder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) admin: Arc<dyn Admin>,
     pub(super) guards: Vec<Arc<Guard>>,
+    pub(super) listens: Vec<ListenSettings>,
+    pub(super) admin_socket: Option<PathBuf>,
 }
 
 impl Builder {
@@ -74,6 +77,8 @@ impl Builder {
             clock: Arc::new(SystemClock),
             admin: Arc::new(NoConfig),
             guards: Vec::new(),
+            listens: Vec::new(),
+            admin_socket: None,
         }
     }
 
@@ -168,15 +173,40 @@ impl Builder {
         self
     }
 
-    /// Listens.
+    /// Listens in one more place, or answers agent-checks there. Default: none but the one that
+    /// [`bind`](Builder::bind) is given.
+    pub fn listen(mut self, settings: impl Into<ListenSettings>) -> Builder {
+        self.listens.push(settings.into());
+        self
+    }
+
+    /// A Unix socket over which everything may be done, for its owner and root only: for
+    /// [`AdminSocket`](crate::AdminSocket) and the command line. What a killed process left there
+    /// is replaced. Default: none.
+    pub fn admin_socket(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.admin_socket = Some(path.into());
+        self
+    }
+
+    /// Listens, on this address and wherever else it was told to. This one has to be there now.
     ///
     /// # Errors
-    /// Not an address, or one that cannot be listened on.
+    /// Not an address, or one that cannot be listened on;
+    /// [`ErrorKind::Taken`](crate::ErrorKind::Taken) if another answers on the admin socket.
     pub fn bind(
         self,
         address: impl ToSocketAddrs + fmt::Debug,
     ) -> Result<HealthCheckServer, Error> {
-        HealthCheckServer::listen(self, address)
+        HealthCheckServer::listen(self, Some(ListenSettings::new(address)?))
+    }
+
+    /// Listens wherever it was told to. An address that this machine does not have yet is tried
+    /// again every second; [`addresses`](HealthCheckServer::addresses) says which are there.
+    ///
+    /// # Errors
+    /// As for [`bind`](Builder::bind); it was told of no place at all.
+    pub fn open(self) -> Result<HealthCheckServer, Error> {
+        HealthCheckServer::listen(self, None)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 use std::io;
+use std::sync::OnceLock;
 
 use super::cerr;
 
@@ -38,6 +39,10 @@ unsafe extern "C" {
     fn setrlimit(resource: c_int, limit: *const Rlimit) -> c_int;
 }
 
+/// The limits before they were raised, for the programs that we start: some close every
+/// descriptor that they might have, one by one, and few expect more than the usual.
+static BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
 /// How many descriptors this process may have open.
 pub(crate) fn descriptors() -> usize {
     usize::try_from(sysconf(SC_OPEN_MAX))
@@ -57,15 +62,27 @@ pub(crate) fn raise_descriptors() -> io::Result<()> {
     let mut limit = Rlimit::default();
     // SAFETY: getrlimit(2) writes one struct rlimit, which `limit` is.
     cerr(unsafe { getrlimit(RLIMIT_NOFILE, &mut limit) })?;
+    BEFORE.get_or_init(|| limit);
     limit.soft = limit.hard;
     // SAFETY: setrlimit(2) reads one struct rlimit, which `limit` is.
     cerr(unsafe { setrlimit(RLIMIT_NOFILE, &limit) })?;
     Ok(())
 }
 
+/// Takes back what [`raise_descriptors`] did, as far as possible: for a new process before it
+/// becomes another program. Safe between fork(2) and exec(2).
+pub(super) fn restore_descriptors() {
+    if let Some(limit) = BEFORE.get() {
+        // SAFETY: setrlimit(2) reads one struct rlimit, which `limit` is.
+        unsafe { setrlimit(RLIMIT_NOFILE, limit) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process::spawn_apart;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn the_limit_is_the_one_the_system_keeps() {
@@ -79,5 +96,9 @@ mod tests {
         raise_descriptors().unwrap();
         let hard = line.split_whitespace().nth(4).unwrap();
         assert_eq!(descriptors().to_string(), hard);
+        let mut ask = Command::new("/bin/sh");
+        ask.args(["-c", "ulimit -n"]).stdout(Stdio::piped());
+        let told = spawn_apart(&mut ask).unwrap().wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&told.stdout).trim(), soft);
     }
 }

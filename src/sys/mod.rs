@@ -1,13 +1,20 @@
-//! What std cannot ask of the system: signals, sockets bound before they connect, waiting for many
-//! sockets, reading without waiting, the size of a listener's queue, limits, resolver errors.
+//! What std cannot ask of the system: signals, process groups, sockets bound before they connect,
+//! waiting for many sockets, reading without waiting, the size of a listener's queue, limits,
+//! resolver errors, random bytes, locks, what boot this is.
 //!
 //! This is the only room with unsafe code. No raw integer leaves it where a type can say what it
 //! is, and every block says which contract it meets. It decides nothing. The constants are those
 //! of Linux; MIPS differs from all others. Elsewhere what is missing answers `Unsupported`, or
 //! std's own way is taken.
 
+pub(crate) mod boot;
 pub(crate) mod errno;
+pub(crate) mod file;
 pub(crate) mod limits;
+pub(crate) mod local;
+pub(crate) mod notify;
+pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod resolve;
 pub(crate) mod signals;
 pub(crate) mod socket;

@@ -51,6 +51,16 @@ const SIG_BLOCK: c_int = 0;
 #[cfg(not(target_os = "linux"))]
 const SIG_BLOCK: c_int = 1;
 
+#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+const SIG_SETMASK: c_int = 3;
+#[cfg(all(
+    target_os = "linux",
+    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+))]
+const SIG_SETMASK: c_int = 2;
+#[cfg(not(target_os = "linux"))]
+const SIG_SETMASK: c_int = 3;
+
 unsafe extern "C" {
     fn sigemptyset(set: *mut SigSet) -> c_int;
     fn sigaddset(set: *mut SigSet, signal: c_int) -> c_int;
@@ -95,5 +105,21 @@ impl Signals {
                 return signal;
             }
         }
+    }
+}
+
+/// Lets every signal through to this thread again: for a new process, which inherits the mask of
+/// the thread that made it. Safe between fork(2) and exec(2).
+///
+/// # Errors
+/// The system refuses, which no known one does.
+pub(super) fn unblock_all() -> io::Result<()> {
+    let mut none = SigSet([0; 128]);
+    // SAFETY: sigemptyset(3) initialises one sigset_t; `none` is at least that large.
+    super::cerr(unsafe { sigemptyset(&mut none) })?;
+    // SAFETY: `none` is initialised; a null pointer asks for no old mask (pthread_sigmask(3)).
+    match unsafe { pthread_sigmask(SIG_SETMASK, &none, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }

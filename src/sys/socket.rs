@@ -4,6 +4,9 @@ use std::ffi::{c_int, c_short, c_ulong, c_void};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cerr;
@@ -156,6 +159,7 @@ mod number {
 }
 
 const SOCK_CLOEXEC: c_int = 0o2000000;
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -198,6 +202,50 @@ pub(crate) fn connect_from(
     await_connection(&stream, deadline)?;
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+/// What the path of a Unix socket may have at most: `sun_path` with its closing NUL (unix(7)).
+pub(crate) const UNIX_PATH_LEN_MAX: usize = 107;
+
+/// Connects to a Unix socket. std's own way waits for as long as the listener's queue is full,
+/// which with a listener that hangs is for ever.
+///
+/// # Errors
+/// As for `UnixStream::connect`; also `WouldBlock` when the queue stayed full.
+pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    if !cfg!(target_os = "linux") {
+        // The BSDs refuse at once when the queue is full.
+        return UnixStream::connect(path);
+    }
+    let path = path.as_os_str().as_bytes();
+    if path.is_empty() || path.len() > UNIX_PATH_LEN_MAX || path.contains(&0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut address = [0; 2 + UNIX_PATH_LEN_MAX + 1];
+    address[..2].copy_from_slice(&AF_UNIX.to_ne_bytes());
+    address[2..2 + path.len()].copy_from_slice(path);
+    let len = 2 + path.len() + 1;
+    let deadline = Instant::now() + timeout;
+    let fd = cerr(socket(
+        c_int::from(AF_UNIX),
+        number::SOCK_STREAM | SOCK_CLOEXEC,
+        0,
+    ))?;
+    // SAFETY: socket(2) just gave us this descriptor, and nobody else has it.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // socket(7): SO_SNDTIMEO bounds the wait of connect(2), too.
+        stream.set_write_timeout(Some(left))?;
+        // SAFETY: connect(2) reads `len` bytes of a socket address, which `address` has.
+        match cerr(unsafe { connect(stream.as_raw_fd(), address.as_ptr().cast(), len as u32) }) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(|_| stream),
+        }
+    }
 }
 
 fn await_connection(stream: &TcpStream, deadline: Instant) -> io::Result<()> {

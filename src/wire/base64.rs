@@ -1,5 +1,5 @@
-//! Base64 in its standard alphabet, RFC 4648 section 4: what Basic credentials and SMTP AUTH are
-//! written in.
+//! Base64 in its standard alphabet, RFC 4648 section 4: what Basic credentials, SMTP AUTH and SCRAM
+//! are written in.
 //!
 //! Only the canonical form is accepted: padding is required, the bits that padding leaves over are
 //! zero, and nothing else stands between, so that one value has one spelling. A flaw names a
@@ -71,7 +71,6 @@ pub(crate) fn decode(text: &[u8], limit: usize) -> Result<Vec<u8>, Flaw> {
 }
 
 /// `bytes` in base64, with padding.
-#[cfg(test)]
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -106,7 +105,6 @@ fn digit(byte: u8, at: usize) -> Result<u32, Flaw> {
     }
 }
 
-#[cfg(test)]
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 const PAD: u8 = b'=';

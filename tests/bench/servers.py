@@ -182,12 +182,23 @@ class Limit(Server):
 
 class Failover(Server):
     binary = backend = None
-    more = ()  # Further components of the next start.
+    more = ""  # Further components of the next start.
 
     def argv(self, connections):
-        return [self.binary, "serve", "listen", f"127.0.0.1:{self.port}",
-                "component", "web", "tcp", f"127.0.0.1:{self.backend}", "every", "1s",
-                "timeout", "1s", "start", "fail", "ok-after", "1", "fail-after", "2", *self.more]
+        path = os.path.join(self.work, "failover.conf")
+        with open(path, "w") as file:
+            file.write(f"""
+server
+    listen 127.0.0.1:{self.port}
+component web
+    tcp 127.0.0.1:{self.backend}
+    every 1s
+    timeout 1s
+    start fail
+    ok-after 1
+    fail-after 2
+{self.more}""")
+        return [self.binary, "run", "-c", path]
 
 
 class Haproxy(Server):

@@ -33,7 +33,7 @@ fn curl_is_answered_from_the_first_moment() {
     let service = Service::start();
     for way in ["every 1m", "on-request"] {
         // No look at the server before: the first request waits for the first outcome.
-        let failover = Failover::serve(&format!("component web tcp {service} {way}"));
+        let failover = Failover::serve(&format!("component web\n tcp {service}\n {way}"));
         let url = format!("http://{}/web", failover.address);
         let shown = said(curl(&program).arg("-i").arg(&url));
         let (status_line, headers, body) = parts(&shown);
@@ -66,7 +66,7 @@ fn a_manual_reset_by_curl_needs_a_password_that_htpasswd_knows() {
     let mut service = Service::start();
     for way in ["every 100ms", "on-request"] {
         let failover = Failover::serve(&format!(
-            "component web tcp {service} fail-after 2 {way} manual-reset htpasswd {}",
+            "component web\n tcp {service}\n fail-after 2\n {way}\n manual-reset htpasswd {}",
             users.display()
         ));
         let url = format!("http://{}/web", failover.address);
@@ -128,7 +128,7 @@ fn apache_bench_finds_no_failed_request() {
     };
     let service = Service::start();
     for way in ["every 1s", "on-request"] {
-        let failover = Failover::serve(&format!("component web tcp {service} {way}"));
+        let failover = Failover::serve(&format!("component web\n tcp {service}\n {way}"));
         // As it comes, with HEAD, and asking to be kept alive, which is not granted.
         for flags in [&[] as &[&str], &["-i"], &["-k"]] {
             let mut ab = command(&program);

@@ -141,9 +141,10 @@ fn follows(httpchk: &str, answer_to_failed_check: &str) {
     };
     for way in WAYS {
         let mut service = Service::start();
-        let words =
-            format!("component web tcp {service} timeout 10s ok-after 2 fail-after 2 {way}");
-        let failover = Failover::serve(&words);
+        let config = format!(
+            "component web\n tcp {service}\n timeout 10s\n ok-after 2\n fail-after 2\n {way}"
+        );
+        let failover = Failover::serve(&config);
         let proxy = Proxy::start(&program, httpchk, &service, failover.address);
         let up = View::new("UP", "200");
         let down = View::new("DOWN", answer_to_failed_check);

@@ -34,8 +34,8 @@ const EXPECTED: [(&str, &str, &str); 3] = [
 ];
 
 fn serve(listen: &str, up: &Service, down: &Service) -> Failover {
-    let words = format!("default web component web tcp {up} component gone tcp {down}");
-    Failover::serve_by(command(program()), listen, &words, Folder::new("get"))
+    let config = format!("  default web\ncomponent web\n tcp {up}\ncomponent gone\n tcp {down}");
+    Failover::serve_by(command(program()), listen, &config, Folder::new("get"))
 }
 
 fn requests(path: &str, address: SocketAddr) -> Vec<String> {

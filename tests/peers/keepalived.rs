@@ -117,8 +117,8 @@ impl Node {
 
 /// Any TCP service would do; this one is at hand.
 fn serve(space: &Namespace, listen: &str) -> Failover {
-    let words = "component any tcp 127.0.0.1:9 on-request";
-    Failover::serve_by(space.command(program()), listen, words, Folder::new("tcp"))
+    let config = "component any\n tcp 127.0.0.1:9\n on-request";
+    Failover::serve_by(space.command(program()), listen, config, Folder::new("tcp"))
 }
 
 fn config(name: &str, priority: u8, service: SocketAddr) -> String {

@@ -2,17 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Daemon, client, eventually, get, peer};
 
 /// A few descriptors more than the program needs for itself.
-fn with_few_descriptors(words: &str) -> Daemon {
-    let script = format!("ulimit -n 32; exec \"$0\" serve {words}");
+fn with_few_descriptors(config: &str) -> Daemon {
     let mut command = Command::new("sh");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_failover")]);
-    Daemon::start(command)
+    let script = "ulimit -n 32; exec \"$0\" run -c -";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_failover")]);
+    command.stdin(Stdio::piped());
+    Daemon::start(command, &format!("server\n listen 127.0.0.1:0\n{config}\n"))
 }
 
 /// Whether the program answers this client now, within a second.
@@ -32,7 +33,7 @@ fn is_answered(daemon: &Daemon) -> bool {
 fn without_descriptors_it_waits_for_some_and_does_not_spin() {
     let port = peer(drop);
     let daemon = with_few_descriptors(&format!(
-        "listen 127.0.0.1:0 component up tcp 127.0.0.1:{port} every 1h stale-after 2h"
+        "component up\n tcp 127.0.0.1:{port}\n every 1h\n stale-after 2h"
     ));
     assert_eq!(get(daemon.address, "/up"), "OK");
     let (ticks_before, kib_before) = daemon.usage();
@@ -63,19 +64,9 @@ fn without_descriptors_it_waits_for_some_and_does_not_spin() {
 #[test]
 fn memory_does_not_grow_with_what_was_asked() {
     let port = peer(drop);
-    let words = [
-        "serve",
-        "listen",
-        "127.0.0.1:0",
-        "component",
-        "up",
-        "every",
-        "1h",
-        "stale-after",
-    ];
-    let target = format!("127.0.0.1:{port}");
-    let words = [&words[..], &["2h", "tcp", &target]].concat();
-    let daemon = Daemon::start(crate::support::program(&words));
+    let daemon = Daemon::run(&format!(
+        "component up\n every 1h\n stale-after 2h\n tcp 127.0.0.1:{port}"
+    ));
     let ask_often = || {
         for _ in 0..1_000 {
             assert_eq!(get(daemon.address, "/up"), "OK");

@@ -285,14 +285,24 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits until it listens. It has to be told to listen on port 0.
-    pub(crate) fn start(mut command: Command) -> Daemon {
+    /// Runs it on a configuration, which goes on in the `server` block, on a port that the system
+    /// chose.
+    pub(crate) fn run(config: &str) -> Daemon {
+        let mut daemon = program(&["run", "-c", "-"]);
+        daemon.stdin(Stdio::piped());
+        Daemon::start(daemon, &format!("server\n listen 127.0.0.1:0\n{config}\n"))
+    }
+
+    /// Starts it, gives it its input and waits until it listens.
+    pub(crate) fn start(mut command: Command, input: &str) -> Daemon {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).unwrap();
+        }
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -378,4 +388,28 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     )
+}
+
+/// A file of a test's own, gone with it.
+pub(crate) struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(name: &str, text: &str) -> TempFile {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("failover-{}-{number}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        TempFile(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

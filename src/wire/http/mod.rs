@@ -1,10 +1,19 @@
-//! HTTP/1.0 and 1.1 requests as bytes, and answers in HTTP/1.0 (RFC 9110, RFC 9112, RFC 1945).
+//! HTTP/1.0 and 1.1 as bytes (RFC 9110, RFC 9112, RFC 1945).
+//!
+//! For a server: requests as they come, and answers to send. For a client: requests to send, and
+//! answers as they come.
 #![forbid(unsafe_code)]
 
+mod asking;
+mod body;
 mod request;
+mod response;
 mod target;
 
+pub(crate) use asking::Asking;
+pub(crate) use body::{Body, Progress};
 pub(crate) use request::{HEAD_BYTES_MAX, Head, Refusal, Request, Seen, examine, is_head};
+pub(crate) use response::{ANSWER_HEAD_BYTES_MAX, AnswerHead, Framing, examine_answer};
 pub(crate) use target::percent_decoded;
 
 /// Sent before the body to a client that waits for it.

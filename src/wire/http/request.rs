@@ -139,7 +139,7 @@ fn leading_line_ends(bytes: &[u8]) -> usize {
 
 /// The length of the head with its empty line, once that has come. Lines may end in a bare line
 /// feed (RFC 9112 section 2.2).
-fn head_len(bytes: &[u8]) -> Option<usize> {
+pub(super) fn head_len(bytes: &[u8]) -> Option<usize> {
     let mut line_start = 0;
     while let Some(len) = bytes[line_start..].iter().position(|byte| *byte == b'\n') {
         let line = &bytes[line_start..line_start + len];
@@ -217,7 +217,7 @@ fn read_framing(headers: &str) -> Result<Framing<'_>, Refusal> {
 }
 
 /// The header lines without their line ends, up to the empty one.
-fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
+pub(super) fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
     let mut rest = headers;
     std::iter::from_fn(move || {
         let end = rest.bytes().position(|byte| byte == b'\n')?;
@@ -229,7 +229,7 @@ fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Name as sent, value without the blanks around it.
-fn split_header(line: &str) -> Option<(&str, &str)> {
+pub(super) fn split_header(line: &str) -> Option<(&str, &str)> {
     let colon = line.bytes().position(|byte| byte == b':')?;
     let mut value = &line[colon + 1..];
     while let Some(shorter) = value.strip_prefix([' ', '\t']) {
@@ -298,7 +298,7 @@ fn parse_line(line: &str) -> Result<(&str, &str, bool), Refusal> {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let is_token_byte = |byte: u8| match byte {
         b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' => true,
         b'^'..=b'`' | b'|' | b'~' => true,
@@ -386,7 +386,7 @@ impl<'a> Head<'a> {
     }
 }
 
-fn is_digits(text: &str) -> bool {
+pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -1,0 +1,34 @@
+//! `failover check-config`: everything that is wrong with a configuration, in one run.
+#![forbid(unsafe_code)]
+
+use super::options::Words;
+use super::{Exit, complain, say};
+use crate::config::plan;
+use crate::config::problem::Severity;
+
+const USAGE: &str = "usage: failover check-config [-c FILE]\n";
+
+pub(super) fn run(words: &[String]) -> Exit {
+    match check(words) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn check(words: &[String]) -> Result<Exit, Exit> {
+    let words = Words::read("check-config", USAGE, &["-c"], words)?;
+    words.no_more()?;
+    let path = words.config();
+    let read = plan::read(&path);
+    complain(&read.report());
+    let name = path.display();
+    let (errors, warnings) = (read.count(Severity::Error), read.count(Severity::Warning));
+    let Some(plan) = read.plan else {
+        complain(&format!("{name}: {errors} wrong, {warnings} warnings\n"));
+        return Ok(Exit::Config);
+    };
+    let components = plan.components.len();
+    say(&format!(
+        "{name}: can be used; {components} components, {warnings} warnings\n"
+    ));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,184 @@
+//! Track-files: a number in a file that says a component's state, for keepalived (track_file in
+//! keepalived.conf(5)).
+//!
+//! Files are written by one thread, each as a whole: a temporary file beside it, then a rename, so
+//! that nobody reads half a number. Of several values for one file the last is written. A file that
+//! cannot be written is complained of and tried again; it delays nobody and no other file.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::locked;
+use crate::error::Error;
+use crate::log::{Complaints, Level, Log};
+use crate::sys::thread::{self, Stack};
+
+/// After a failure, until it is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the end of the program waits for what is to be written yet.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// Writes track-files until it is dropped; what was wished until then is written.
+pub(crate) struct TrackFiles(Arc<Shared>);
+
+struct Shared {
+    wishes: Mutex<Wishes>,
+    changed: Condvar,
+    log: Log,
+}
+
+#[derive(Default)]
+struct Wishes {
+    /// The last value for each file that is to be written yet.
+    files: Vec<(PathBuf, String)>,
+    /// What could not be written the last time.
+    failed: Vec<(PathBuf, String)>,
+    is_writing: bool,
+    is_stopped: bool,
+}
+
+impl TrackFiles {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// No thread could be had.
+    pub(crate) fn start(log: Log) -> Result<TrackFiles, Error> {
+        let shared = Arc::new(Shared {
+            wishes: Mutex::default(),
+            changed: Condvar::new(),
+            log,
+        });
+        let working = shared.clone();
+        thread::spawn("track-files", Stack::Ours, move || working.work())
+            .map_err(|error| Error::system("no thread for track-files could be started", error))?;
+        Ok(TrackFiles(shared))
+    }
+
+    /// Has the file say this value.
+    pub(crate) fn set(&self, path: &Path, value: &str) {
+        let mut wishes = locked(&self.0.wishes);
+        wishes.files.retain(|(other, _)| other != path);
+        wishes.failed.retain(|(other, _)| other != path);
+        wishes.files.push((path.to_path_buf(), value.to_string()));
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for TrackFiles {
+    fn drop(&mut self) {
+        let mut wishes = locked(&self.0.wishes);
+        wishes.is_stopped = true;
+        self.0.changed.notify_all();
+        let busy = |wishes: &mut Wishes| wishes.is_writing || !wishes.files.is_empty();
+        // A disk that hangs must not keep the program from its end.
+        let _ = self.0.changed.wait_timeout_while(wishes, END_WITHIN, busy);
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let complaints = Complaints::default();
+        while let Some((path, value)) = self.next() {
+            let written = write(&path, &value);
+            let mut wishes = locked(&self.wishes);
+            wishes.is_writing = false;
+            if let Err(error) = written {
+                let text = format_args!("track-file {path:?} cannot be written: {error}");
+                complaints.line(&self.log, Level::Error, text);
+                wishes.failed.push((path, value));
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next file to write; `None` when there will be no more.
+    fn next(&self) -> Option<(PathBuf, String)> {
+        let idle = |wishes: &mut Wishes| wishes.files.is_empty() && !wishes.is_stopped;
+        let mut wishes = locked(&self.wishes);
+        if wishes.failed.is_empty() {
+            wishes = self
+                .changed
+                .wait_while(wishes, idle)
+                .unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let rested = self.changed.wait_timeout_while(wishes, RETRY_EVERY, idle);
+            wishes = rested.unwrap_or_else(PoisonError::into_inner).0;
+            if wishes.files.is_empty() && !wishes.is_stopped {
+                wishes.files = std::mem::take(&mut wishes.failed);
+            }
+        }
+        if wishes.files.is_empty() {
+            return None;
+        }
+        wishes.is_writing = true;
+        Some(wishes.files.remove(0))
+    }
+}
+
+/// Replaces the file as a whole. keepalived watches the directory and sees the rename.
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    name.push(".new");
+    let new = path.with_file_name(name);
+    fs::write(&new, format!("{value}\n"))?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let name = format!("failover-track-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_last_value_is_written_before_the_end() {
+        let folder = folder("last");
+        let files = TrackFiles::start(Log::none()).unwrap();
+        for value in 0..100 {
+            files.set(&folder.join("a"), &value.to_string());
+            files.set(&folder.join("b"), "1");
+        }
+        drop(files);
+        assert_eq!(fs::read_to_string(folder.join("a")).unwrap(), "99\n");
+        assert_eq!(fs::read_to_string(folder.join("b")).unwrap(), "1\n");
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            2,
+            "nothing is left over"
+        );
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_delays_no_other_and_is_tried_again() {
+        let folder = folder("retry");
+        let files = TrackFiles::start(Log::none()).unwrap();
+        files.set(&folder.join("missing/a"), "1");
+        files.set(&folder.join("b"), "0");
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        let reads = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        while reads(&folder.join("b")).is_empty() && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert_eq!(reads(&folder.join("b")), "0\n");
+        fs::create_dir(folder.join("missing")).unwrap();
+        while reads(&folder.join("missing/a")).is_empty() && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert_eq!(reads(&folder.join("missing/a")), "1\n");
+        drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,369 @@
+//! From a kind of check and its settings to the check. The only place that names concrete kinds.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::blocks::Setting;
+use super::component::TIMEOUT;
+use super::schema::{self, Place};
+use super::section::Section;
+use crate::check::Check;
+use crate::check::dns::DnsCheck;
+use crate::check::exec::{ExecCheck, ExitCodes};
+use crate::check::file::FileCheck;
+use crate::check::http::HttpCheck;
+use crate::check::postgres::{Lag, PostgresCheck, Role};
+use crate::check::process::ProcessCheck;
+use crate::check::smtp::SmtpCheck;
+use crate::check::status::StatusSet;
+use crate::check::tcp::TcpCheck;
+use crate::check::tls::TlsCheck;
+use crate::check::traffic::access_log::AccessLogCheck;
+use crate::check::traffic::haproxy::HaproxyTrafficCheck;
+use crate::check::traffic::rules::{Percent, TrafficRules};
+use crate::check::value::{Side, ValueRule};
+use crate::error::Error;
+use crate::net::dial::{Family, Target};
+use crate::net::port::Port;
+use crate::units::Span;
+
+/// Whether checks of that kind wait for somebody else, and so have a timeout.
+pub(crate) fn waits(kind: &str) -> bool {
+    schema::find("timeout", &[Place::Check]).is_some_and(|keyword| keyword.is_for(kind))
+}
+
+/// The check that a kind and its settings describe; what is wrong with them is told.
+pub(crate) fn check(
+    kind: &Setting,
+    section: &Section<'_>,
+    timeout: Option<Duration>,
+) -> Option<Box<dyn Check>> {
+    let reader = Reader {
+        kind,
+        section,
+        timeout: timeout.unwrap_or_default(),
+    };
+    match kind.keyword.name {
+        "tcp" => reader.tcp(),
+        "http" => reader.http(),
+        "tls" => reader.tls(),
+        "postgres" => reader.postgres(),
+        "smtp" => reader.smtp(),
+        "dns" => reader.dns(),
+        "file" => reader.file(),
+        "process" => reader.process(),
+        "exec" => reader.exec(),
+        "haproxy-traffic" => reader.haproxy_traffic(),
+        "access-log" => reader.access_log(),
+        other => {
+            let message = format!("{other:?} is not for this place");
+            section.problems.error(kind.at, message);
+            None
+        }
+    }
+}
+
+/// The check of a `failover probe`: one kind, and settings that are for it.
+pub(crate) fn probe(section: &Section<'_>) -> Option<Box<dyn Check>> {
+    let problems = section.problems;
+    let is_kind = |setting: &&Setting| setting.keyword.place == Place::Kind;
+    let kinds: Vec<&Setting> = section.settings.iter().filter(is_kind).collect();
+    let [kind] = kinds.as_slice() else {
+        let message = "expected one check, such as: tcp HOST:PORT";
+        problems.error(section.at, message);
+        return None;
+    };
+    for (index, setting) in section.settings.iter().enumerate() {
+        let name = setting.keyword.name;
+        let before = &section.settings[..index];
+        if !setting.keyword.is_for(kind.keyword.name) {
+            let message = format!("{name:?} is not for {:?}", kind.keyword.name);
+            problems.error(setting.at, message);
+        } else if !setting.keyword.repeats && before.iter().any(|it| it.keyword.name == name) {
+            problems.error(
+                setting.at,
+                format!("{name:?} stands twice; expected it once"),
+            );
+        }
+    }
+    let timeout = section.span("timeout").unwrap_or(TIMEOUT);
+    check(kind, section, Some(timeout))
+}
+
+struct Reader<'a> {
+    kind: &'a Setting,
+    section: &'a Section<'a>,
+    timeout: Duration,
+}
+
+impl Reader<'_> {
+    /// The value, or its error at the place of the kind.
+    fn here<T>(&self, result: Result<T, Error>) -> Option<T> {
+        self.section.problems.or_error(self.kind.value_at(), result)
+    }
+
+    fn span(&self) -> Option<Span> {
+        self.here(Span::try_from(self.timeout))
+    }
+
+    /// `HOST:PORT`, and how to get there.
+    fn target(&self) -> Option<Target> {
+        let text = self.kind.text();
+        let parsed = host_and_port(&text).and_then(|(host, port)| {
+            let port = Port::try_from(port)?;
+            Target::new(host, port)
+        });
+        let mut target = self.here(parsed)?;
+        self.way(&mut target);
+        Some(target)
+    }
+
+    /// `source`, `source-port`, `family`, `connect-timeout`.
+    fn way(&self, target: &mut Target) {
+        let section = self.section;
+        let source = section.text("source");
+        let source = source.map(|source| crate::net::dial::checked_host(&source));
+        target.source_host = source.and_then(|source| section.checked("source", source));
+        target.source_port = section.value::<Port>("source-port");
+        target.family = section.value::<Family>("family").unwrap_or_default();
+        target.connect_timeout = section.span("connect-timeout");
+    }
+
+    fn tcp(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = TcpCheck::to(self.target()?, self.span()?);
+        if let Some(bytes) = section.bytes("send") {
+            check = section.checked("send", check.send(bytes))?;
+        }
+        if let Some(bytes) = section.bytes("expect") {
+            check = section.checked("expect", TcpCheck::expect(check, bytes))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn http(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(HttpCheck::new(&self.kind.text(), self.span()?))?;
+        self.way(check.target_mut());
+        if let Some(method) = section.text("method") {
+            check = section.checked("method", check.method(&method))?;
+        }
+        for header in section.all("header") {
+            let [name, value] = header.words.as_slice() else {
+                continue;
+            };
+            let checked = check.header(&name.text, &value.text);
+            check = section.problems.or_error(name.at, checked)?;
+        }
+        if let Some(host) = section.text("host") {
+            check = section.checked("host", check.host(&host))?;
+        }
+        if let Some(statuses) = section.value::<StatusSet>("expect-status") {
+            check = section.checked("expect-status", check.expect_status(statuses))?;
+        }
+        if let Some(bytes) = section.bytes("expect-body") {
+            check = section.checked("expect-body", check.expect_body(bytes))?;
+        }
+        if let Some(count) = section.number("follow", 0, 10) {
+            let count = u8::try_from(count).unwrap_or(0);
+            check = section.checked("follow", check.follow(count))?;
+        }
+        if let Some((key, side, limit)) = self.value_rule()? {
+            check = section.checked("value", check.value(&key, side, limit))?;
+        }
+        Some(Box::new(check))
+    }
+
+    /// `value KEY below|above NUMBER`; the outer `None` is an error that was told.
+    fn value_rule(&self) -> Option<Option<(String, Side, f64)>> {
+        let section = self.section;
+        let Some(setting) = section.find("value") else {
+            return Some(None);
+        };
+        let [key, side, limit] = setting.words.as_slice() else {
+            return None;
+        };
+        let side = section
+            .problems
+            .or_error(side.at, Side::try_from(side.text.as_str()))?;
+        let number = limit.text.parse::<f64>().ok();
+        let Some(number) = number.filter(|number| number.is_finite()) else {
+            let message = format!("{:?} is no number; expected one, such as 100", limit.text);
+            section.problems.error(limit.at, message);
+            return None;
+        };
+        Some(Some((key.text.clone(), side, number)))
+    }
+
+    fn tls(&self) -> Option<Box<dyn Check>> {
+        let mut check = TlsCheck::to(self.target()?, self.span()?);
+        if let Some(name) = self.section.text("sni") {
+            check = self.section.checked("sni", check.sni(&name))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn postgres(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = PostgresCheck::to(self.target()?, self.span()?);
+        if let Some(user) = section.text("user") {
+            check = section.checked("user", check.user(&user))?;
+        }
+        if let Some(database) = section.text("database") {
+            check = section.checked("database", check.database(&database))?;
+        }
+        if let Some(file) = section.text("password-file") {
+            check = check.password_file(file);
+        }
+        if let Some(query) = section.text("query") {
+            check = section.checked("query", check.query(&query))?;
+        }
+        if let Some(role) = section.value::<Role>("role") {
+            check = section.checked("role", check.role(role))?;
+        }
+        if let Some(lag) = section.value::<Lag>("max-lag") {
+            check = section.checked("max-lag", check.max_lag(lag))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn smtp(&self) -> Option<Box<dyn Check>> {
+        let mut check = SmtpCheck::to(self.target()?, self.span()?);
+        if let Some(name) = self.section.text("helo") {
+            check = self.section.checked("helo", check.helo(&name))?;
+        }
+        Some(Box::new(check))
+    }
+
+    fn dns(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(DnsCheck::new(&self.kind.text(), self.span()?))?;
+        if let Some(text) = section.text("server") {
+            let (host, port) = match host_and_port(&text) {
+                Ok((host, port)) => (host, port),
+                Err(_) => (text.as_str(), "53"),
+            };
+            check = section.checked("server", check.server(host, port))?;
+        }
+        if let Some(kind) = section.text("type") {
+            check = section.checked("type", check.record_type(&kind))?;
+        }
+        if let Some(record) = section.text("expect") {
+            check = section.checked("expect", DnsCheck::expect(check, &record))?;
+        }
+        if section.has("no-recursion") {
+            check = check.without_recursion();
+        }
+        Some(Box::new(check))
+    }
+}
+
+impl Reader<'_> {
+    fn file(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let mut check = self.here(FileCheck::new(&self.kind.text()))?;
+        if let Some(span) = section.value::<Span>("fresher-than") {
+            check = section.checked("fresher-than", check.fresher_than(span))?;
+        }
+        if let Some(text) = section.text("contains") {
+            check = section.checked("contains", check.contains(&text))?;
+        }
+        Some(Box::new(check))
+    }
+
+    /// `process NAME` or `process pidfile PATH`.
+    fn process(&self) -> Option<Box<dyn Check>> {
+        let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
+        let check = match words.as_slice() {
+            [name] => ProcessCheck::named(name),
+            ["pidfile", path] => ProcessCheck::pidfile(path),
+            _ => Err(Error::invalid(format!(
+                "{:?} names no process; expected {}",
+                self.kind.text(),
+                self.kind.keyword.arguments
+            ))),
+        };
+        Some(Box::new(self.here(check)?))
+    }
+
+    fn exec(&self) -> Option<Box<dyn Check>> {
+        let section = self.section;
+        let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
+        let mut check = self.here(ExecCheck::new(&words, self.span()?))?;
+        let codes = [("plain", ExitCodes::Plain), ("nagios", ExitCodes::Nagios)];
+        if let Some(codes) = section.choice("exit-codes", &codes) {
+            check = check.exit_codes(codes);
+        }
+        if let Some(user) = section.text("user") {
+            check = section.checked("user", check.user(&user))?;
+        }
+        if let Some((key, side, limit)) = self.value_rule()? {
+            let rule = ValueRule::new(&key, side, limit);
+            check = check.value(section.checked("value", rule)?);
+        }
+        Some(Box::new(check))
+    }
+
+    fn haproxy_traffic(&self) -> Option<Box<dyn Check>> {
+        let [socket, server] = self.kind.words.as_slice() else {
+            return None;
+        };
+        let check = HaproxyTrafficCheck::new(&socket.text, &server.text, self.span()?);
+        Some(Box::new(self.here(check)?.rules(self.traffic_rules()?)))
+    }
+
+    fn access_log(&self) -> Option<Box<dyn Check>> {
+        let check = self.here(AccessLogCheck::new(self.kind.text()))?;
+        Some(Box::new(check.rules(self.traffic_rules()?)))
+    }
+
+    fn traffic_rules(&self) -> Option<TrafficRules> {
+        let section = self.section;
+        let mut rules = TrafficRules::new();
+        if let Some(span) = section.value::<Span>("window") {
+            rules = section.checked("window", rules.window(span))?;
+        }
+        if let Some(percent) = section.value::<Percent>("5xx-rate") {
+            rules = section.checked("5xx-rate", rules.server_errors(percent))?;
+        }
+        if let Some(percent) = section.value::<Percent>("error-rate") {
+            rules = section.checked("error-rate", rules.errors(percent))?;
+        }
+        if let Some(span) = section.value::<Span>("latency") {
+            rules = section.checked("latency", rules.latency(span))?;
+        }
+        if let Some(count) = section.number("min-requests", 1, 1_000_000) {
+            rules = section.checked("min-requests", rules.min_requests(count))?;
+        }
+        Some(rules)
+    }
+}
+
+/// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
+fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
+    match target.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
+        _ => Err(Error::invalid(format!(
+            "{target:?} is not a target; expected HOST:PORT, with an IPv6 address in brackets"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_a_host_and_a_port() {
+        for (target, parts) in [
+            ("a:25", ("a", "25")),
+            ("[::1]:smtp", ("[::1]", "smtp")),
+            ("192.0.2.1:1", ("192.0.2.1", "1")),
+        ] {
+            assert_eq!(host_and_port(target).unwrap(), parts);
+        }
+        for target in ["a", "::1", "::1:25"] {
+            assert!(host_and_port(target).is_err(), "{target}");
+        }
+    }
+}

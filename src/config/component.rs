@@ -1,0 +1,520 @@
+//! A component as it is planned: read and checked, not yet running.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::blocks::{Block, Setting};
+use super::checks;
+use super::lex::Word;
+use super::problem::{At, Problems};
+use super::schema::{COMPOSITES, Place};
+use super::section::Section;
+use super::server::{Credential, credential};
+use crate::check::Check;
+use crate::component::{About, Layer, checked_name};
+use crate::health::State;
+use crate::units::{Rule, Span, Threshold};
+
+/// Seed 002: 5000 ms.
+pub(crate) const EVERY: Duration = Duration::from_secs(5);
+
+/// Seed 002: 3000 ms.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Seed 002: three to fail; ours: three to recover, not fewer.
+const THRESHOLD: i32 = 3;
+
+/// How often what is known already is looked at: heartbeats that may have become due, composites
+/// whose members only warn. Changes are followed at once.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A component as it is planned.
+pub(crate) struct ComponentPlan {
+    pub(crate) name: String,
+    pub(crate) at: At,
+    /// Its own settings, and the defaults that apply.
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) kind: &'static str,
+    /// Taken when it is given its threads.
+    pub(crate) asks: Option<Asks>,
+    pub(crate) judging: Judging,
+    pub(crate) about: About,
+    pub(crate) only_if: Vec<Name>,
+    pub(crate) track: Option<Track>,
+    pub(crate) reset: Option<Option<Credential>>,
+}
+
+/// The name of another component, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) name: String,
+    pub(crate) at: At,
+}
+
+impl Name {
+    pub(crate) fn of(word: &Word) -> Name {
+        Name {
+            name: word.text.clone(),
+            at: word.at,
+        }
+    }
+}
+
+/// What a component asks.
+pub(crate) enum Asks {
+    /// The world.
+    Check(Box<dyn Check>),
+    /// Whoever reports.
+    Heartbeat {
+        /// From one report to the next at most.
+        silence_max: Duration,
+        credential: Option<Credential>,
+    },
+    /// Other components.
+    Others(Others),
+}
+
+/// What is made of other components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// How many have to be ok.
+    pub(crate) needed: usize,
+    /// Whether the outcome is turned round.
+    pub(crate) is_not: bool,
+    pub(crate) names: Vec<Name>,
+    pub(crate) non_critical: Vec<Name>,
+}
+
+/// When it is asked, and what is made of the outcomes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Judging {
+    pub(crate) start: State,
+    pub(crate) ok_after: Threshold,
+    pub(crate) fail_after: Threshold,
+    pub(crate) schedule: Schedule,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) stale_after: Option<Duration>,
+    /// For one check in all, where it waits for anybody.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// When a component is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Schedule {
+    Every(Speeds),
+    OnRequest,
+}
+
+/// The paces of `every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Speeds {
+    pub(crate) every: Duration,
+    pub(crate) fast: Duration,
+    pub(crate) down: Duration,
+}
+
+impl Speeds {
+    pub(crate) fn steady(every: Duration) -> Speeds {
+        Speeds {
+            every,
+            fast: every,
+            down: every,
+        }
+    }
+
+    pub(crate) fn shortest(self) -> Duration {
+        self.every.min(self.fast).min(self.down)
+    }
+}
+
+/// A file that says the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Track {
+    pub(crate) path: PathBuf,
+    pub(crate) ok: String,
+    pub(crate) fail: String,
+}
+
+impl ComponentPlan {
+    /// Reads one component with the defaults that apply to it.
+    pub(crate) fn read(
+        block: &Block,
+        defaults: &[Setting],
+        problems: &Problems,
+    ) -> Option<ComponentPlan> {
+        let word = block.name.as_ref()?;
+        let name = problems.or_error(word.at, checked_name(&word.text))?;
+        let kind = kind_of(block, problems)?;
+        let settings = with_defaults(block, kind, defaults, &name, problems);
+        let section = Section {
+            settings: &settings,
+            problems,
+            at: block.at,
+        };
+        let judging = judging(&section, kind.keyword.name);
+        let asks = asks(kind, &section, &judging);
+        let about = about(kind, &section, &judging, asks.as_ref());
+        Some(ComponentPlan {
+            name,
+            at: word.at,
+            kind: kind.keyword.name,
+            only_if: names(&section, "only-if"),
+            track: section
+                .find("track-file")
+                .and_then(|setting| track(setting, problems)),
+            reset: section
+                .find("manual-reset")
+                .map(|setting| credential(setting, problems)),
+            asks: Some(asks?),
+            judging,
+            about,
+            settings,
+        })
+    }
+
+    /// Whether it would run as the other does, so that the other can go on.
+    pub(crate) fn runs_as(&self, other: &ComponentPlan) -> bool {
+        same_settings(&self.settings, &other.settings, |_| true)
+    }
+
+    /// Whether it asks the same question as the other, however it judges the answers.
+    pub(crate) fn asks_as(&self, other: &ComponentPlan) -> bool {
+        same_settings(&self.settings, &other.settings, |setting| {
+            matches!(setting.keyword.place, Place::Kind | Place::Check)
+        })
+    }
+
+    pub(crate) fn is_composite(&self) -> bool {
+        COMPOSITES.contains(&self.kind)
+    }
+
+    /// The components that have to exist for this one, with what it takes them for.
+    pub(crate) fn uses(&self) -> Vec<(&'static str, Name)> {
+        let mut uses = Vec::new();
+        if let Some(Asks::Others(others)) = &self.asks {
+            uses.extend(others.names.iter().map(|name| (self.kind, name.clone())));
+        }
+        uses.extend(self.only_if.iter().map(|name| ("only-if", name.clone())));
+        let depends = self.settings.iter();
+        let depends = depends.filter(|setting| setting.keyword.name == "depends-on");
+        for setting in depends {
+            let names = setting.words.iter().map(Name::of);
+            let names = names.filter(|other| other.name != self.name);
+            uses.extend(names.map(|name| ("depends-on", name)));
+        }
+        uses
+    }
+}
+
+impl fmt::Debug for ComponentPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentPlan({} {})", self.name, self.about.asks)
+    }
+}
+
+fn same_settings(one: &[Setting], other: &[Setting], counts: impl Fn(&Setting) -> bool) -> bool {
+    let one: Vec<&Setting> = one.iter().filter(|setting| counts(setting)).collect();
+    let other: Vec<&Setting> = other.iter().filter(|setting| counts(setting)).collect();
+    let found = |setting: &&Setting| other.iter().any(|other| other.says_as(setting));
+    one.len() == other.len() && one.iter().all(found)
+}
+
+/// What is asked: exactly one of the block's settings says so.
+fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
+    let mut kinds = block.settings.iter();
+    let mut kinds = kinds
+        .by_ref()
+        .filter(|setting| setting.keyword.place == Place::Kind);
+    let Some(first) = kinds.next() else {
+        let message = "this component asks nothing; expected a check, such as: tcp HOST:PORT";
+        problems.error(block.at, message);
+        return None;
+    };
+    for other in kinds {
+        problems.error(
+            other.at,
+            format!(
+                "{:?} after {:?}: a component asks one thing; expected two components, and one \
+                 made of both: all-of NAME NAME",
+                other.keyword.name, first.keyword.name
+            ),
+        );
+    }
+    Some(first)
+}
+
+/// Settings of which one takes the place of the other.
+const INSTEAD: [&str; 2] = ["every", "on-request"];
+
+/// The block's own settings, those that are for its kind, and the defaults that it does not
+/// override.
+fn with_defaults(
+    block: &Block,
+    kind: &Setting,
+    defaults: &[Setting],
+    name: &str,
+    problems: &Problems,
+) -> Vec<Setting> {
+    let kind_name = kind.keyword.name;
+    let (mut settings, others): (Vec<Setting>, Vec<Setting>) = block
+        .settings
+        .iter()
+        .cloned()
+        .partition(|setting| setting.keyword.is_for(kind_name));
+    for other in others {
+        let message = format!(
+            "{:?} is not for {kind_name:?}; expected it with one of {}",
+            other.keyword.name,
+            other.keyword.kinds.join(", ")
+        );
+        problems.error(other.at, message);
+    }
+    let own: Vec<&'static str> = settings.iter().map(|it| it.keyword.name).collect();
+    let is_own = |keyword: &str| own.contains(&keyword);
+    for default in defaults {
+        let keyword = default.keyword.name;
+        let instead = INSTEAD.contains(&keyword) && INSTEAD.iter().any(|it| is_own(it));
+        // What a composite or a heartbeat makes of outcomes is not what a probe does.
+        let is_judging = matches!(keyword, "ok-after" | "fail-after" | "every");
+        let judges_otherwise = is_judging && (is_composite(kind_name) || kind_name == "heartbeat");
+        let itself = default.words.iter().any(|word| word.text == name);
+        let names_itself = matches!(keyword, "only-if" | "depends-on") && itself;
+        let applies = default.keyword.is_for(kind_name) && !is_own(keyword);
+        if applies && !instead && !judges_otherwise && !names_itself {
+            settings.push(default.clone());
+        }
+    }
+    settings
+}
+
+fn is_composite(kind: &str) -> bool {
+    COMPOSITES.contains(&kind)
+}
+
+fn judging(section: &Section<'_>, kind: &str) -> Judging {
+    let follows = is_composite(kind) || kind == "heartbeat";
+    let default = if follows { 1 } else { THRESHOLD };
+    let default = || Threshold::try_from(default).unwrap_or(Threshold::ONE);
+    let states = [
+        ("probe", State::Unknown),
+        ("ok", State::Ok),
+        ("fail", State::Fail),
+    ];
+    let schedule = schedule(section, follows);
+    let shortest = match schedule {
+        Schedule::Every(speeds) => TIMEOUT.min(speeds.shortest()),
+        Schedule::OnRequest => TIMEOUT,
+    };
+    let waits = checks::waits(kind);
+    Judging {
+        start: section.choice("start", &states).unwrap_or(State::Unknown),
+        ok_after: section.value("ok-after").unwrap_or_else(default),
+        fail_after: section.value("fail-after").unwrap_or_else(default),
+        schedule,
+        delay: section.span("delay"),
+        stale_after: section.span("stale-after"),
+        timeout: waits.then(|| section.span("timeout").unwrap_or(shortest)),
+    }
+}
+
+fn schedule(section: &Section<'_>, follows: bool) -> Schedule {
+    let every = section.find("every");
+    if let (Some(on_request), Some(every)) = (section.find("on-request"), every) {
+        let message = format!(
+            "\"on-request\" and \"every\" in line {}; expected one of them",
+            every.at.line
+        );
+        section.problems.error(on_request.at, message);
+    }
+    if section.has("on-request") {
+        return Schedule::OnRequest;
+    }
+    if follows {
+        return Schedule::Every(Speeds::steady(LOOK_EVERY));
+    }
+    let speeds = every.and_then(|every| speeds(every, section.problems));
+    Schedule::Every(speeds.unwrap_or(Speeds::steady(EVERY)))
+}
+
+/// `5s fast 1s down 10s`.
+pub(crate) fn speeds(setting: &Setting, problems: &Problems) -> Option<Speeds> {
+    let span = |word: &Word| {
+        let span = Span::try_from(word.text.as_str());
+        problems.or_error(word.at, span).map(Span::duration)
+    };
+    let (first, mut rest) = setting.words.split_first()?;
+    let mut speeds = Speeds::steady(span(first)?);
+    while let Some((word, after)) = rest.split_first() {
+        match (word.text.as_str(), after.first()) {
+            ("fast", Some(value)) => speeds.fast = span(value)?,
+            ("down", Some(value)) => speeds.down = span(value)?,
+            (other, _) => {
+                let expected = setting.keyword.arguments;
+                problems.error(
+                    word.at,
+                    format!("{other:?} is no pace; expected {expected}"),
+                );
+                return None;
+            }
+        }
+        rest = &after[1..];
+    }
+    Some(speeds)
+}
+
+fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks> {
+    match kind.keyword.name {
+        "heartbeat" => {
+            let every = section.find("every");
+            let every = every.and_then(|every| speeds(every, section.problems));
+            let Some(every) = every else {
+                let message = "a heartbeat without \"every\"; expected how often a report is due";
+                section.problems.error(kind.at, message);
+                return None;
+            };
+            let grace = section.span("grace").unwrap_or(every.every);
+            Some(Asks::Heartbeat {
+                silence_max: every.every.saturating_add(grace),
+                credential: credential(kind, section.problems),
+            })
+        }
+        name if is_composite(name) => others(kind, section).map(Asks::Others),
+        _ => checks::check(kind, section, judging.timeout).map(Asks::Check),
+    }
+}
+
+/// `all-of A B`, `majority of A B C`, `at-least 2 of A B C`, `not A`.
+fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
+    let problems = section.problems;
+    let texts: Vec<&str> = kind.words.iter().map(|word| word.text.as_str()).collect();
+    let (needed, names): (Option<&str>, &[Word]) = match (kind.keyword.name, texts.as_slice()) {
+        ("all-of" | "any-of" | "not", _) => (None, &kind.words),
+        ("majority", ["of", ..]) => (None, &kind.words[1..]),
+        ("at-least", [needed, "of", ..]) => (Some(needed), &kind.words[2..]),
+        _ => {
+            let message = format!(
+                "{:?} is not said so; expected {}, such as: {}",
+                kind.text(),
+                kind.keyword.arguments,
+                kind.keyword.example
+            );
+            problems.error(kind.value_at(), message);
+            return None;
+        }
+    };
+    let count = names.len();
+    let needed = match (kind.keyword.name, needed) {
+        ("any-of", _) => 1,
+        ("majority", _) => count / 2 + 1,
+        (_, Some(text)) => match text.parse() {
+            Ok(needed) if (1..=count).contains(&needed) => needed,
+            _ => {
+                let message = format!("{text:?} of {count} cannot be; expected 1 to {count}");
+                problems.error(kind.value_at(), message);
+                return None;
+            }
+        },
+        _ => count,
+    };
+    let names: Vec<Name> = names.iter().map(Name::of).collect();
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].iter().any(|before| before.name == name.name) {
+            problems.error(
+                name.at,
+                format!("{:?} stands twice; expected it once", name.name),
+            );
+        }
+    }
+    let non_critical = self::names(section, "non-critical");
+    for name in &non_critical {
+        if !names.iter().any(|member| member.name == name.name) {
+            let message = format!("{:?} is no part of this component", name.name);
+            problems.error(name.at, message);
+        }
+    }
+    Some(Others {
+        needed,
+        is_not: kind.keyword.name == "not",
+        names,
+        non_critical,
+    })
+}
+
+fn names(section: &Section<'_>, keyword: &str) -> Vec<Name> {
+    let words = section.find(keyword).map(|setting| &setting.words);
+    words.into_iter().flatten().map(Name::of).collect()
+}
+
+fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<&Asks>) -> About {
+    let members = match asks {
+        Some(Asks::Others(others)) => others.names.iter().map(|it| it.name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let every = match judging.schedule {
+        Schedule::Every(speeds) => Some(speeds.every),
+        Schedule::OnRequest => None,
+    };
+    let layers = Layer::ALL.map(|layer| (layer.word(), layer));
+    let yes_or_no = [("yes", true), ("no", false)];
+    let fail_status = section.number("fail-status", 400, 599);
+    About {
+        asks: format!("{} {}", kind.keyword.name, kind.text()),
+        every,
+        layer: section.choice("layer", &layers),
+        why: section.text("why").unwrap_or_default(),
+        critical: section.choice("critical", &yes_or_no).unwrap_or(true),
+        members,
+        depends_on: section.words("depends-on"),
+        manual_reset: section.has("manual-reset"),
+        heartbeat: kind.keyword.name == "heartbeat",
+        fail_status: fail_status
+            .and_then(|status| u16::try_from(status).ok())
+            .unwrap_or(503),
+    }
+}
+
+/// `PATH`, or `PATH values OK FAIL`.
+fn track(setting: &Setting, problems: &Problems) -> Option<Track> {
+    let texts: Vec<&str> = setting
+        .words
+        .iter()
+        .map(|word| word.text.as_str())
+        .collect();
+    let (path, ok, fail) = match texts.as_slice() {
+        [path] => (*path, "0", "1"),
+        [path, "values", ok, fail] => (*path, *ok, *fail),
+        _ => {
+            let message = format!(
+                "{:?} is not said so; expected {}, such as: {}",
+                setting.text(),
+                setting.keyword.arguments,
+                setting.keyword.example
+            );
+            problems.error(setting.value_at(), message);
+            return None;
+        }
+    };
+    // keepalived reads one number (track_file in keepalived.conf(5)).
+    for value in [ok, fail] {
+        if value.parse::<i32>().is_err() {
+            let message = format!("{value:?} is no whole number, and keepalived reads no other");
+            problems.error(setting.value_at(), message);
+            return None;
+        }
+    }
+    Some(Track {
+        path: PathBuf::from(path),
+        ok: ok.to_string(),
+        fail: fail.to_string(),
+    })
+}
+
+/// Whether a threshold is a count of consecutive outcomes, and how many.
+pub(crate) fn as_count(threshold: &Threshold) -> Option<u32> {
+    match threshold.0 {
+        Rule::Count(count) => Some(count),
+        _ => None,
+    }
+}

@@ -1,0 +1,280 @@
+//! From text to words: lines, blanks, quotes, comments.
+//!
+//! ```text
+//! LINE    = [BLANKS] WORD (BLANKS WORD)* [COMMENT]     a line without leading blanks opens a block
+//! WORD    = plain characters up to a blank | '"' (character | ESCAPE)* '"'
+//! ESCAPE  = \" \\ \n \r \t \xNN
+//! COMMENT = '#' at the start of a word, up to the end of the line
+//! ```
+//!
+//! CRLF and a byte order mark are tolerated. It knows no keyword.
+#![forbid(unsafe_code)]
+
+use super::problem::{At, Problems};
+
+/// One word, unquoted.
+#[derive(Clone, Debug)]
+pub(crate) struct Word {
+    /// As text; bytes that `\xNN` made and that are none stand as U+FFFD.
+    pub(crate) text: String,
+    /// As bytes, which is what a check sends.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) at: At,
+}
+
+impl Word {
+    pub(crate) fn plain(text: &str, at: At) -> Word {
+        Word {
+            text: text.to_string(),
+            bytes: text.as_bytes().to_vec(),
+            at,
+        }
+    }
+}
+
+/// A line that has words.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) words: Vec<Word>,
+    /// Whether blanks stand before the first word.
+    pub(crate) is_indented: bool,
+}
+
+/// The lines of a file that say something.
+pub(crate) fn lines(file: usize, text: &str, problems: &Problems) -> Vec<Line> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let characters: Vec<char> = line.chars().collect();
+        let mut lexer = Lexer {
+            characters: &characters,
+            next: 0,
+            file,
+            line: index + 1,
+            problems,
+        };
+        let words = lexer.words();
+        if !words.is_empty() {
+            lines.push(Line {
+                words,
+                is_indented: characters.first().is_some_and(|c| is_blank(*c)),
+            });
+        }
+    }
+    lines
+}
+
+fn is_blank(c: char) -> bool {
+    c == ' ' || c == '\t'
+}
+
+struct Lexer<'a> {
+    characters: &'a [char],
+    next: usize,
+    file: usize,
+    line: usize,
+    problems: &'a Problems,
+}
+
+impl Lexer<'_> {
+    fn at(&self, index: usize) -> At {
+        At {
+            file: self.file,
+            line: self.line,
+            column: index + 1,
+        }
+    }
+
+    fn words(&mut self) -> Vec<Word> {
+        let mut words = Vec::new();
+        loop {
+            while self.peek().is_some_and(is_blank) {
+                self.next += 1;
+            }
+            match self.peek() {
+                None | Some('#') => return words,
+                Some('"') => words.extend(self.quoted()),
+                Some(_) => words.push(self.plain()),
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.characters.get(self.next).copied()
+    }
+
+    fn plain(&mut self) -> Word {
+        let start = self.next;
+        while self.peek().is_some_and(|c| !is_blank(c)) {
+            self.next += 1;
+        }
+        let characters = &self.characters[start..self.next];
+        let text: String = characters.iter().collect();
+        if let Some(offset) = characters.iter().position(|c| c.is_control()) {
+            let what = characters[offset].escape_debug();
+            let message = format!("a control character, \"{what}\"; expected text");
+            self.problems.error(self.at(start + offset), message);
+        } else if let Some(offset) = characters.iter().position(|c| *c == '"') {
+            self.problems.error(
+                self.at(start + offset),
+                format!("a quote inside of {text:?}; expected quotes around the whole word"),
+            );
+        }
+        Word::plain(&text, self.at(start))
+    }
+
+    /// A quoted word; none if it does not end, which ends the line.
+    fn quoted(&mut self) -> Option<Word> {
+        let start = self.next;
+        self.next += 1;
+        let mut bytes = Vec::new();
+        loop {
+            let Some(c) = self.peek() else {
+                let message = "a quote that does not end; expected another \" on this line";
+                self.problems.error(self.at(start), message);
+                return None;
+            };
+            self.next += 1;
+            match c {
+                '"' => break,
+                '\\' => self.escape(&mut bytes),
+                _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        if self.peek().is_some_and(|c| !is_blank(c)) {
+            let message = "something follows a quoted word at once; expected a blank";
+            self.problems.error(self.at(self.next), message);
+        }
+        Some(Word {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
+            at: self.at(start),
+        })
+    }
+
+    fn escape(&mut self, bytes: &mut Vec<u8>) {
+        let start = self.next - 1;
+        let escaped = self.peek();
+        self.next += 1;
+        match escaped {
+            Some('n') => bytes.push(b'\n'),
+            Some('r') => bytes.push(b'\r'),
+            Some('t') => bytes.push(b'\t'),
+            Some('"') => bytes.push(b'"'),
+            Some('\\') => bytes.push(b'\\'),
+            Some('x') => {
+                let digits = self.characters.get(self.next..self.next + 2);
+                let digits: String = digits.unwrap_or_default().iter().collect();
+                match u8::from_str_radix(&digits, 16) {
+                    Ok(byte) if digits.len() == 2 && !digits.starts_with('+') => {
+                        bytes.push(byte);
+                        self.next += 2;
+                    }
+                    _ => self.bad_escape(start, &format!("x{digits}")),
+                }
+            }
+            other => self.bad_escape(start, &other.map(String::from).unwrap_or_default()),
+        }
+    }
+
+    fn bad_escape(&self, start: usize, found: &str) {
+        self.problems.error(
+            self.at(start),
+            format!("\"\\{found}\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Vec<Line>, Vec<String>) {
+        let problems = Problems::default();
+        let lines = lines(0, text, &problems);
+        let show = |at: At| format!("{}:{}", at.line, at.column);
+        let sorted = problems.sorted();
+        let messages = sorted
+            .iter()
+            .map(|one| format!("{}: {}", show(one.at), one.message));
+        (lines, messages.collect())
+    }
+
+    #[test]
+    fn words_are_split_and_comments_and_marks_are_left_out() {
+        let text = "\u{feff}server # x\r\n\n  # only\n\tlisten\t a#b  \"c # d\" #\n";
+        let (lines, problems) = read(text);
+        assert!(problems.is_empty(), "{problems:?}");
+        let words: Vec<Vec<&str>> = lines
+            .iter()
+            .map(|line| line.words.iter().map(|word| word.text.as_str()).collect())
+            .collect();
+        assert_eq!(words, [vec!["server"], vec!["listen", "a#b", "c # d"]]);
+        assert_eq!((lines[0].is_indented, lines[1].is_indented), (false, true));
+        let at = lines[1].words[2].at;
+        assert_eq!((at.line, at.column), (4, 15));
+    }
+
+    #[test]
+    fn quoted_words_may_hold_any_byte() {
+        let (lines, problems) = read(r#"send "a\"\\\r\n\t\x00\xff é""#);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(lines[0].words[1].bytes, b"a\"\\\r\n\t\x00\xff \xc3\xa9");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_place() {
+        for (text, message) in [
+            (
+                "a \"b",
+                "1:3: a quote that does not end; expected another \" on this line",
+            ),
+            (
+                "a b\"c\"",
+                "1:4: a quote inside of \"b\\\"c\\\"\"; expected quotes around the whole word",
+            ),
+            (
+                "\"a\"b",
+                "1:4: something follows a quoted word at once; expected a blank",
+            ),
+            (
+                "\"\\q\"",
+                "1:2: \"\\q\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+            ),
+            (
+                "\"\\x1\"",
+                "1:2: \"\\x1\"\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+            ),
+            (
+                "\"\\x+1\"",
+                "1:2: \"\\x+1\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+            ),
+            (
+                "a\u{7}",
+                "1:2: a control character, \"\\u{7}\"; expected text",
+            ),
+        ] {
+            let (_, problems) = read(text);
+            assert_eq!(
+                problems.first().map(String::as_str),
+                Some(message),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        let text = "component a\n  send \"\\x41\\\"\" # c\n\tx";
+        for end in 0..=text.len() {
+            read(&text[..end]);
+        }
+        for index in 0..text.len() {
+            for byte in [b'"', b'\\', b'#', b'\n', b'\t', 0] {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[index] = byte;
+                read(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A whole configuration: read, checked, not yet running.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::blocks::{self, Block, Setting};
+use super::component::ComponentPlan;
+use super::lex::Word;
+use super::problem::{At, Problem, Problems, Severity, Sources};
+use super::section::Section;
+use super::server::ServerPlan;
+use super::{checks, cross};
+use crate::check::Check;
+
+/// A configuration.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) server: ServerPlan,
+    pub(crate) components: Vec<ComponentPlan>,
+}
+
+/// What reading came to.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// The configuration, if nothing is wrong with it.
+    pub(crate) plan: Option<Plan>,
+    problems: Vec<Problem>,
+    sources: Sources,
+}
+
+impl Read {
+    /// Every error and warning, with its line; empty when there is nothing to say.
+    pub(crate) fn report(&self) -> String {
+        self.sources.report(&self.problems)
+    }
+
+    /// The same in one line, for logs.
+    pub(crate) fn first_error(&self) -> String {
+        let mut errors = self
+            .problems
+            .iter()
+            .filter(|it| it.severity == Severity::Error);
+        let Some(first) = errors.next() else {
+            return String::new();
+        };
+        let file = self.sources.name(first.at.file);
+        let mut text = format!(
+            "{file}:{}:{}: {}",
+            first.at.line, first.at.column, first.message
+        );
+        let others = errors.count();
+        if others > 0 {
+            let _ = write!(text, " (and {others} more)");
+        }
+        text
+    }
+
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        let of_it = self.problems.iter().filter(|it| it.severity == severity);
+        of_it.count()
+    }
+}
+
+/// The path that stands for standard input.
+pub(crate) const STDIN: &str = "-";
+
+/// Reads a configuration from a file, or from standard input for [`STDIN`], and what it includes.
+pub(crate) fn read(path: &Path) -> Read {
+    if path == Path::new(STDIN) {
+        return match blocks::text_of(io::stdin().lock()) {
+            Ok(text) => read_text("standard input", &text),
+            Err(why) => unreadable("standard input", &why),
+        };
+    }
+    let (mut sources, problems) = (Sources::default(), Problems::default());
+    let blocks = blocks::read(path, &mut sources, &problems);
+    finish(&blocks, sources, &problems)
+}
+
+/// Reads a configuration that came from elsewhere, under a name that stands for the file's.
+pub(crate) fn read_text(name: &str, text: &str) -> Read {
+    let (mut sources, problems) = (Sources::default(), Problems::default());
+    let blocks = blocks::read_text(name, text, &mut sources, &problems);
+    finish(&blocks, sources, &problems)
+}
+
+fn unreadable(name: &str, why: &str) -> Read {
+    let (mut sources, problems) = (Sources::default(), Problems::default());
+    let file = sources.keep(name, "");
+    problems.error(At::start_of(file), format!("{name:?} {why}"));
+    Read {
+        plan: None,
+        problems: problems.sorted(),
+        sources,
+    }
+}
+
+fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
+    let server = one(blocks, "server", problems);
+    let section = Section {
+        settings: server.map_or(&[], |block| &block.settings),
+        problems,
+        at: server.map_or(At::start_of(0), |block| block.at),
+    };
+    let server = ServerPlan::read(&section);
+    let defaults = one(blocks, "defaults", problems);
+    let defaults: &[Setting] = defaults.map_or(&[], |block| &block.settings);
+    let components: Vec<ComponentPlan> = blocks
+        .iter()
+        .filter(|block| block.keyword.name == "component")
+        .filter_map(|block| ComponentPlan::read(block, defaults, problems))
+        .collect();
+    for block in blocks {
+        if matches!(block.keyword.name, "contact" | "action" | "failover") {
+            let message = format!("this version does nothing with a {:?}", block.keyword.name);
+            problems.warning(block.at, message);
+        }
+    }
+    refuse_writable(&components, &sources, problems);
+    let named = |block: &Block| Some(block.name.as_ref()?.text.clone());
+    let of_component = |block: &&Block| block.keyword.name == "component";
+    let names = blocks.iter().filter(of_component).filter_map(named);
+    cross::check(&server, &components, &names.collect::<Vec<_>>(), problems);
+    let plan = (!problems.has_errors()).then_some(Plan { server, components });
+    Read {
+        plan,
+        problems: problems.sorted(),
+        sources,
+    }
+}
+
+/// Whoever may write a file that runs programs may run any program as us.
+fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &Problems) {
+    for component in components.iter().filter(|it| it.kind == "exec") {
+        let kind = component
+            .settings
+            .iter()
+            .find(|it| it.keyword.name == "exec");
+        let at = kind.map_or(component.at, |kind| kind.at);
+        let name = sources.name(at.file);
+        let mode = std::fs::metadata(name).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o022 != 0 {
+            let message = format!(
+                "this file has mode {:o} and runs a program: whoever may write it could run any; \
+                 expected it to be writable by its owner only",
+                mode & 0o777
+            );
+            problems.error(at, message);
+        }
+    }
+}
+
+/// The block of which there may be one.
+fn one<'a>(blocks: &'a [Block], keyword: &str, problems: &Problems) -> Option<&'a Block> {
+    let mut blocks = blocks.iter();
+    let mut blocks = blocks
+        .by_ref()
+        .filter(|block| block.keyword.name == keyword);
+    let first = blocks.next()?;
+    for other in blocks {
+        let line = first.at.line;
+        let message = format!("a second {keyword:?}, after line {line}; expected one");
+        problems.error(other.at, message);
+    }
+    Some(first)
+}
+
+/// The check that the words of a `failover probe` describe.
+///
+/// # Errors
+/// What is wrong with them, a line for each.
+pub(crate) fn probe(words: &[String]) -> Result<Box<dyn Check>, String> {
+    let problems = Problems::default();
+    let at = |column| At {
+        file: 0,
+        line: 1,
+        column,
+    };
+    let words: Vec<Word> = words
+        .iter()
+        .enumerate()
+        .map(|(index, word)| Word::plain(word, at(index + 1)))
+        .collect();
+    let settings = blocks::flat(&words, &problems);
+    let check = probe_of(&settings, &problems);
+    let found = problems.sorted();
+    match check {
+        Some(check) if !problems.has_errors() => Ok(check),
+        _ => {
+            let messages: Vec<String> = found.into_iter().map(|it| it.message).collect();
+            Err(messages.join("\n"))
+        }
+    }
+}
+
+fn probe_of(settings: &[Setting], problems: &Problems) -> Option<Box<dyn Check>> {
+    let section = Section {
+        settings,
+        problems,
+        at: At::start_of(0),
+    };
+    if problems.has_errors() {
+        return None;
+    }
+    checks::probe(&section)
+}

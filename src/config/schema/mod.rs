@@ -1,0 +1,216 @@
+//! The table of keywords: where each may stand, its form, default, reason and example.
+//!
+//! Parser, suggestions, `failover help` and the README's reference come from it; a keyword that is
+//! not here does not exist.
+#![forbid(unsafe_code)]
+
+mod checks;
+mod components;
+mod server;
+
+/// Where a keyword may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the beginning of a line: it opens a block.
+    Block,
+    /// In `server`.
+    Server,
+    /// In a component, once: what is asked.
+    Kind,
+    /// In a component or in `defaults`: judging, describing, telling.
+    Component,
+    /// In a component of the right kind, in `defaults`, and in `failover probe`.
+    Check,
+}
+
+/// What follows a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Nothing.
+    Alone,
+    /// So many words.
+    Words(usize),
+    /// Nothing, or so many words.
+    Optional(usize),
+    /// One word, or three with `of` in the middle.
+    Threshold,
+    /// So many words or more, up to the end of the line.
+    List(usize),
+}
+
+/// One keyword.
+#[derive(Debug)]
+pub(crate) struct Keyword {
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    pub(crate) form: Form,
+    /// How its arguments are written, for people.
+    pub(crate) arguments: &'static str,
+    /// The kinds of checks that it is for; none means all.
+    pub(crate) kinds: &'static [&'static str],
+    /// Whether it may stand more than once in a block.
+    pub(crate) repeats: bool,
+    /// The default, or an empty text where there is none.
+    pub(crate) default: &'static str,
+    /// What it does, and why the default is what it is.
+    pub(crate) about: &'static str,
+    /// One line of a configuration.
+    pub(crate) example: &'static str,
+}
+
+impl Keyword {
+    const fn new(
+        place: Place,
+        name: &'static str,
+        form: Form,
+        arguments: &'static str,
+        about: &'static str,
+        example: &'static str,
+    ) -> Keyword {
+        Keyword {
+            name,
+            place,
+            form,
+            arguments,
+            kinds: &[],
+            repeats: false,
+            default: "",
+            about,
+            example,
+        }
+    }
+
+    const fn default(mut self, default: &'static str) -> Keyword {
+        self.default = default;
+        self
+    }
+
+    const fn of(mut self, kinds: &'static [&'static str]) -> Keyword {
+        self.kinds = kinds;
+        self
+    }
+
+    const fn repeats(mut self) -> Keyword {
+        self.repeats = true;
+        self
+    }
+
+    /// Whether it may stand in a component of that kind.
+    pub(crate) fn is_for(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// Whether so many words may follow it.
+    pub(crate) fn takes(&self, words: usize) -> bool {
+        match self.form {
+            Form::Alone => words == 0,
+            Form::Words(count) => words == count,
+            Form::Optional(count) => words == 0 || words == count,
+            Form::Threshold => words == 1 || words == 3,
+            Form::List(least) => words >= least,
+        }
+    }
+}
+
+/// Components that are made of other components.
+pub(crate) const COMPOSITES: &[&str] = &["all-of", "any-of", "majority", "at-least", "not"];
+
+/// Every keyword, in the order of the manual.
+pub(crate) fn keywords() -> impl Iterator<Item = &'static Keyword> {
+    let tables = [
+        server::KEYWORDS,
+        checks::KINDS,
+        checks::SETTINGS,
+        components::KEYWORDS,
+    ];
+    tables.into_iter().flatten()
+}
+
+/// The keyword of that name that may stand in one of these places.
+pub(crate) fn find(name: &str, places: &[Place]) -> Option<&'static Keyword> {
+    keywords().find(|keyword| keyword.name == name && places.contains(&keyword.place))
+}
+
+/// Which of these a misspelt word most likely means.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (edits, name) = known.map(|name| (edits(word, name), name)).min()?;
+    (edits <= 1 + word.len() / 4 && edits < word.len()).then_some(name)
+}
+
+/// Words beyond this are not misspelt keywords.
+const WORD_LEN_MAX: usize = 40;
+
+/// Insertions, deletions and changes of a letter that make one word of the other.
+fn edits(from: &str, to: &str) -> usize {
+    if from.len() > WORD_LEN_MAX {
+        return from.len();
+    }
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.bytes().enumerate() {
+            let change = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_words_find_their_keyword() {
+        for (word, meant) in [
+            ("tmeout", Some("timeout")),
+            ("fail_after", Some("fail-after")),
+            ("banana", None),
+            ("x", None),
+        ] {
+            let names = keywords().map(|keyword| keyword.name);
+            assert_eq!(nearest(word, names), meant, "{word}");
+        }
+        assert_eq!(edits("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn every_keyword_is_whole_and_its_example_uses_it() {
+        for keyword in keywords() {
+            let name = keyword.name;
+            assert!(keyword.example.starts_with(name), "{name}");
+            assert!(
+                keyword.about.ends_with(|c: char| ".)".contains(c)),
+                "{name}"
+            );
+            assert_eq!(
+                keyword.arguments.is_empty(),
+                keyword.form == Form::Alone,
+                "{name}"
+            );
+            let known = |kind: &&str| find(kind, &[Place::Kind]).is_some();
+            assert!(keyword.kinds.iter().all(known), "{name}");
+            let lines = keyword.about.lines().chain([keyword.example]);
+            for line in lines {
+                assert!(line.chars().count() <= 89, "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_keyword_wherever_it_may_stand() {
+        let names: Vec<_> = keywords().map(|keyword| keyword.name).collect();
+        for (index, name) in names.iter().enumerate() {
+            let again = names[..index].iter().filter(|before| *before == name);
+            // `server` opens a block, and names the server that a dns check asks; `failover` is a
+            // block only.
+            assert_eq!(
+                again.count(),
+                usize::from(*name == "server" && index > 9),
+                "{name}"
+            );
+        }
+    }
+}

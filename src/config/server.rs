@@ -1,0 +1,183 @@
+//! The `server` block.
+#![forbid(unsafe_code)]
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::blocks::Setting;
+use super::problem::{At, Problems};
+use super::section::Section;
+use crate::net::cidr::Cidr;
+
+/// Where balancers ask by default: nobody but this machine.
+pub(crate) const LISTEN: &str = "127.0.0.1:8080";
+
+/// The daemon's own settings.
+#[derive(Debug, Default)]
+pub(crate) struct ServerPlan {
+    pub(crate) listens: Vec<Listen>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) default: Option<(String, At)>,
+    pub(crate) admin_socket: Option<PathBuf>,
+    pub(crate) admin: Option<Credential>,
+    pub(crate) server_names: Vec<String>,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) connections_max: Option<usize>,
+}
+
+/// An address that is answered on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) address: SocketAddr,
+    pub(crate) only_components: bool,
+    pub(crate) allow: Vec<Cidr>,
+}
+
+/// An address for HAProxy's agent-check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Agent {
+    pub(crate) address: SocketAddr,
+    pub(crate) component: Option<(String, At)>,
+}
+
+/// Who may do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    Htpasswd(PathBuf),
+    TokenFile(PathBuf),
+}
+
+impl ServerPlan {
+    pub(crate) fn read(section: &Section<'_>) -> ServerPlan {
+        let problems = section.problems;
+        let mut listens: Vec<Listen> = section
+            .all("listen")
+            .filter_map(|setting| listen(setting, problems))
+            .collect();
+        if !section.has("listen") {
+            // Invariant: a constant that a test reads.
+            listens.extend(LISTEN.parse().ok().map(|address| Listen {
+                address,
+                only_components: false,
+                allow: Vec::new(),
+            }));
+        }
+        let agents = section.all("agent-listen");
+        let agents = agents.filter_map(|setting| agent(setting, problems));
+        let state_dir = section.text("state-dir").map(PathBuf::from);
+        let admin_socket = section.text("admin-socket").map(PathBuf::from);
+        let in_state_dir = || state_dir.as_ref().map(|dir| dir.join("failover.sock"));
+        let default = section.find("default");
+        ServerPlan {
+            listens,
+            agents: agents.collect(),
+            default: default.map(|setting| (setting.text(), setting.value_at())),
+            admin_socket: admin_socket.or_else(in_state_dir),
+            admin: section
+                .find("admin")
+                .and_then(|setting| credential(setting, problems)),
+            server_names: section.words("server-name"),
+            connections_max: section
+                .number("max-connections", 1, 1_000_000)
+                .and_then(|number| usize::try_from(number).ok()),
+            state_dir,
+        }
+    }
+}
+
+fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
+    let (first, mut rest) = setting.words.split_first()?;
+    let mut listen = Listen {
+        address: address(&first.text, first.at, problems)?,
+        only_components: false,
+        allow: Vec::new(),
+    };
+    while let Some((word, after)) = rest.split_first() {
+        rest = after;
+        let next = after.first();
+        match word.text.as_str() {
+            "only" if next.is_some_and(|next| next.text == "components") => {
+                listen.only_components = true;
+                rest = &after[1..];
+            }
+            "allow" if !after.is_empty() => {
+                for word in after {
+                    let cidr = Cidr::try_from(word.text.as_str());
+                    listen.allow.extend(problems.or_error(word.at, cidr));
+                }
+                return Some(listen);
+            }
+            other => {
+                let message = format!(
+                    "{other:?} says nothing about an address; expected {}",
+                    setting.keyword.arguments
+                );
+                problems.error(word.at, message);
+                return None;
+            }
+        }
+    }
+    Some(listen)
+}
+
+fn agent(setting: &Setting, problems: &Problems) -> Option<Agent> {
+    let (first, rest) = setting.words.split_first()?;
+    let address = address(&first.text, first.at, problems)?;
+    let component = match rest {
+        [] => None,
+        [word, name] if word.text == "component" => Some((name.text.clone(), name.at)),
+        [word, ..] => {
+            let message = format!(
+                "{:?} says nothing about an agent; expected {}",
+                word.text, setting.keyword.arguments
+            );
+            problems.error(word.at, message);
+            return None;
+        }
+    };
+    Some(Agent { address, component })
+}
+
+/// An address of this machine with a port. Names are looked up, for `localhost`.
+fn address(text: &str, at: At, problems: &Problems) -> Option<SocketAddr> {
+    let found = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    if found.is_none() {
+        problems.error(
+            at,
+            format!("{text:?} is not an address to listen on; expected ADDRESS:PORT"),
+        );
+    }
+    found
+}
+
+/// `htpasswd FILE` or `token-file FILE`.
+pub(crate) fn credential(setting: &Setting, problems: &Problems) -> Option<Credential> {
+    let [kind, file] = setting.words.as_slice() else {
+        return None;
+    };
+    let path = PathBuf::from(&file.text);
+    match kind.text.as_str() {
+        "htpasswd" => Some(Credential::Htpasswd(path)),
+        "token-file" => Some(Credential::TokenFile(path)),
+        other => {
+            problems.error(
+                kind.at,
+                format!("{other:?} is no credential; expected htpasswd FILE or token-file FILE"),
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_address_is_one() {
+        assert!(LISTEN.parse::<SocketAddr>().is_ok());
+    }
+}

@@ -1,0 +1,441 @@
+//! Other programs: started apart from us, given a time, and ended with all that they started.
+//!
+//! No shell is between us and the program. It runs in `/` with a clean environment, reads nothing,
+//! and what it says on standard output and standard error comes through one pipe, of which the
+//! beginning is kept. A run is over when the program itself has ended: a daemon that it leaves
+//! behind and that keeps the pipe open delays nothing. What its end means is for the caller.
+//!
+//! How it ends (as keepalived does, `vrrp_scheduler.c`): when the time is up the group is told to
+//! terminate, and after [`TERMINATE_WAIT`] it is killed. Whatever is left of the group when the
+//! program has ended is killed, too, while the unreaped program still holds the group's number.
+//! Only what has left the group lives on.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::account::Account;
+use super::deadline::Deadline;
+use super::program::SEARCH_PATH;
+use crate::clock::locked;
+use crate::sys::process::{self, Ending};
+use crate::sys::socket::{Watch, wait_for_any};
+
+/// Between telling a program to terminate and killing it: time to remove a lock file, and no more.
+const TERMINATE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a killed program may take to be gone. Who takes longer hangs in the kernel, on a dead
+/// disk or server, and nobody can say for how long.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+
+/// What a run may take beyond its timeout.
+pub(crate) const ENDING_MAX: Duration =
+    Duration::from_secs(TERMINATE_WAIT.as_secs() + KILL_WAIT.as_secs());
+
+/// How often a child is looked at where the system cannot tell us of its end (before Linux 5.3);
+/// nearly always the end of the pipe tells us first.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Read at once; a page, so that it fits the stack of a prober.
+const CHUNK_LEN: usize = 4_096;
+
+/// Reads after the program's end: more than a pipe holds by default (pipe(7)), 64 KiB, so that
+/// somebody who goes on writing cannot keep us.
+const LAST_READS_MAX: usize = 32;
+
+/// How many of those who could not be killed are remembered after their slot is gone.
+const LEFT_MAX: usize = 64;
+
+/// What is to be run.
+pub(crate) struct Run<'a> {
+    /// Its absolute path.
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [String],
+    /// Besides `PATH`, `HOME`, `USER` and `LOGNAME`, which it may replace.
+    pub(crate) environment: &'a [(String, String)],
+    /// Whom it runs as, with that user's own group only; `None` is ourselves.
+    pub(crate) account: Option<&'a Account>,
+    pub(crate) timeout: Duration,
+    /// How much of the output is kept, from its beginning.
+    pub(crate) kept_max: usize,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    pub(crate) output: Vec<u8>,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal, within its time.
+    Signal(i32),
+    /// By us, when its time was up; or not even then.
+    Late,
+    /// Somebody else has taken its status: the system, if SIGCHLD is ignored.
+    Lost,
+}
+
+/// Why a program did not run.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    /// The one before could not be killed; its process number.
+    Occupied(u32),
+    /// It could not be started.
+    NotStarted(io::Error),
+}
+
+/// A place for one program at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// One that was killed and has not ended.
+    left: Option<Child>,
+}
+
+/// Those whose slot is gone, so that they do not stay zombies for good.
+static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+impl Slot {
+    /// Runs a program and waits for its end, for [`Run::timeout`] and [`ENDING_MAX`] at most.
+    ///
+    /// # Errors
+    /// It did not run.
+    pub(crate) fn run(&mut self, run: &Run) -> Result<Ended, NotRun> {
+        self.clear()?;
+        let child = process::spawn_apart(&mut command(run)).map_err(NotRun::NotStarted)?;
+        let (ended, left) = Running::new(child, run.kept_max).until_end(run.timeout);
+        self.left = left;
+        Ok(ended)
+    }
+
+    /// Never two at a time: the one before has to be gone.
+    fn clear(&mut self) -> Result<(), NotRun> {
+        locked(&LEFT).retain_mut(is_there);
+        let Some(child) = &mut self.left else {
+            return Ok(());
+        };
+        if is_there(child) {
+            // Signals do not pile up, and it may have been a matter of rights.
+            let _ = process::end_group(child, Ending::Kill);
+            return Err(NotRun::Occupied(child.id()));
+        }
+        self.left = None;
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut left = locked(&LEFT);
+        if left.len() < LEFT_MAX {
+            left.extend(self.left.take());
+        }
+    }
+}
+
+/// Whether a child has not ended; if it has, it is reaped.
+fn is_there(child: &mut Child) -> bool {
+    matches!(child.try_wait(), Ok(None))
+}
+
+fn command(run: &Run) -> Command {
+    let mut command = Command::new(run.program);
+    command
+        .args(run.arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .env_clear()
+        .env("PATH", SEARCH_PATH);
+    if let Some(account) = run.account {
+        command
+            .env("HOME", &account.home)
+            .env("USER", &account.name)
+            .env("LOGNAME", &account.name);
+        if account.is_other() {
+            // std drops all other groups before it drops the rights of root.
+            command.gid(account.gid).uid(account.uid);
+        }
+    }
+    for (name, value) in run.environment {
+        command.env(name, value);
+    }
+    command
+}
+
+/// What a look at a running program found.
+enum Found {
+    Ended,
+    StillThere,
+    Gone,
+}
+
+/// A program that runs.
+struct Running {
+    child: Child,
+    /// Readable when it has ended, where the system can tell.
+    exit: Option<OwnedFd>,
+    /// Until its end has been read.
+    output: Option<ChildStdout>,
+    kept: Vec<u8>,
+    kept_max: usize,
+}
+
+impl Running {
+    fn new(mut child: Child, kept_max: usize) -> Running {
+        Running {
+            exit: process::exit_of(&child),
+            output: child.stdout.take(),
+            child,
+            kept: Vec::new(),
+            kept_max,
+        }
+    }
+
+    /// How it ended; and itself, if it could not even be killed.
+    fn until_end(mut self, timeout: Duration) -> (Ended, Option<Child>) {
+        let mut found = self.watch(timeout);
+        let is_late = matches!(found, Found::StillThere);
+        let endings = [
+            (Ending::Terminate, TERMINATE_WAIT),
+            (Ending::Kill, KILL_WAIT),
+        ];
+        for (ending, wait) in endings {
+            if matches!(found, Found::StillThere) {
+                // A group that we may not signal is one that stays, which is seen below.
+                let _ = process::end_group(&self.child, ending);
+                found = self.watch(wait);
+            }
+        }
+        let end = match found {
+            Found::StillThere => return (self.ended(End::Late), Some(self.child)),
+            Found::Gone => End::Lost,
+            Found::Ended => self.reap(),
+        };
+        let end = if is_late { End::Late } else { end };
+        (self.ended(end), None)
+    }
+
+    fn ended(&mut self, end: End) -> Ended {
+        Ended {
+            end,
+            output: std::mem::take(&mut self.kept),
+        }
+    }
+
+    /// Looks until it has ended, for so long at most, and reads what it says meanwhile.
+    fn watch(&mut self, at_most: Duration) -> Found {
+        let deadline = Deadline::after(at_most);
+        loop {
+            match process::has_ended(&self.child) {
+                Ok(true) => return Found::Ended,
+                Ok(false) => {}
+                Err(_) => return Found::Gone,
+            }
+            let Some(left) = deadline.left() else {
+                return Found::StillThere;
+            };
+            let wait = if self.exit.is_some() {
+                left
+            } else {
+                left.min(LOOK_EVERY)
+            };
+            if self.wait(wait).is_err() {
+                // Two descriptors are never too many; should it be so, do not spin.
+                return Found::StillThere;
+            }
+        }
+    }
+
+    /// Waits until it says something or ends, and reads what it said.
+    fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+        let output = self.output.as_ref().map(Watch::readable);
+        let exit = self.exit.as_ref().map(Watch::readable);
+        let has_output = output.is_some();
+        let mut watches: Vec<Watch> = output.into_iter().chain(exit).collect();
+        wait_for_any(&mut watches, at_most)?;
+        if has_output && watches[0].is_ready() {
+            self.read();
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; called when something is, so that it does not wait. What is not kept
+    /// is read all the same, so that a program that says much does not wait for us either.
+    fn read(&mut self) {
+        let Some(output) = &mut self.output else {
+            return;
+        };
+        let mut chunk = [0; CHUNK_LEN];
+        match output.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.output = None,
+            Ok(len) => {
+                let room = self.kept_max - self.kept.len();
+                self.kept.extend_from_slice(&chunk[..len.min(room)]);
+            }
+        }
+    }
+
+    /// Ends those that it left behind, reads what is still in the pipe, and lets it go.
+    fn reap(&mut self) -> End {
+        // Nobody is left to be signalled, most often.
+        let _ = process::end_group(&self.child, Ending::Kill);
+        for _ in 0..LAST_READS_MAX {
+            let Some(output) = &self.output else {
+                break;
+            };
+            let mut watches = [Watch::readable(output)];
+            let waited = wait_for_any(&mut watches, Duration::ZERO);
+            if waited.is_err() || !watches[0].is_ready() || self.kept.len() == self.kept_max {
+                break;
+            }
+            self.read();
+        }
+        match self.child.wait() {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => End::Code(code),
+                (None, Some(signal)) => End::Signal(signal),
+                (None, None) => End::Lost,
+            },
+            Err(_) => End::Lost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Far above what anything here takes.
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn shell<'a>(arguments: &'a [String], timeout: Duration) -> Run<'a> {
+        Run {
+            program: Path::new("/bin/sh"),
+            arguments,
+            environment: &[],
+            account: None,
+            timeout,
+            kept_max: 100,
+        }
+    }
+
+    fn words(script: &str) -> [String; 2] {
+        ["-c".to_string(), script.to_string()]
+    }
+
+    fn ended(script: &str, timeout: Duration) -> (End, String) {
+        let arguments = words(script);
+        let ended = Slot::default().run(&shell(&arguments, timeout)).unwrap();
+        (ended.end, String::from_utf8(ended.output).unwrap())
+    }
+
+    /// As on a system that cannot tell us of a child's end.
+    fn ended_unaided(script: &str, timeout: Duration) -> (End, String) {
+        let arguments = words(script);
+        let child = process::spawn_apart(&mut command(&shell(&arguments, timeout))).unwrap();
+        let mut running = Running::new(child, 100);
+        running.exit = None;
+        let (ended, left) = running.until_end(timeout);
+        assert!(left.is_none());
+        (ended.end, String::from_utf8(ended.output).unwrap())
+    }
+
+    #[test]
+    fn each_end_is_told_with_what_was_said() {
+        for ended in [ended, ended_unaided] {
+            assert_eq!(ended("true", LONG), (End::Code(0), String::new()));
+            let both = "echo one; echo two >&2; echo three; exit 9";
+            let said = "one\ntwo\nthree\n".to_string();
+            assert_eq!(ended(both, LONG), (End::Code(9), said));
+            assert_eq!(ended("kill -9 $$", LONG), (End::Signal(9), String::new()));
+            let closes = "exec >/dev/null 2>&1; sleep 0.2; exit 3";
+            assert_eq!(ended(closes, LONG), (End::Code(3), String::new()));
+            let waits = "echo begun; sleep 1000";
+            let (end, output) = ended(waits, Duration::from_millis(300));
+            assert_eq!((end, output.as_str()), (End::Late, "begun\n"));
+        }
+    }
+
+    #[test]
+    fn the_beginning_is_kept_and_the_rest_does_not_hold_it_up() {
+        let (end, output) = ended("head -c 1000000 /dev/zero | tr '\\0' x; exit 4", LONG);
+        assert_eq!((end, output), (End::Code(4), "x".repeat(100)));
+    }
+
+    #[test]
+    fn who_left_the_group_and_holds_the_pipe_delays_nothing() {
+        for ended in [ended, ended_unaided] {
+            let started = Instant::now();
+            let (end, output) = ended("setsid sleep 20 & echo started; exit 0", LONG);
+            assert_eq!((end, output.as_str()), (End::Code(0), "started\n"));
+            assert!(started.elapsed() < Duration::from_secs(15));
+        }
+    }
+
+    #[test]
+    fn who_ignores_being_told_is_killed() {
+        let started = Instant::now();
+        let (end, output) = ended(
+            "trap 'echo no' TERM; while :; do sleep 0.1; done",
+            Duration::from_millis(200),
+        );
+        assert_eq!(end, End::Late);
+        assert!(output.contains("no\n"), "{output:?}");
+        assert!(started.elapsed() >= TERMINATE_WAIT);
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_started() {
+        let arguments = [];
+        for program in ["/no/such/program", "/etc/passwd", "/etc"] {
+            let run = Run {
+                program: Path::new(program),
+                ..shell(&arguments, LONG)
+            };
+            let not_run = Slot::default().run(&run).unwrap_err();
+            assert!(matches!(not_run, NotRun::NotStarted(_)), "{not_run:?}");
+        }
+    }
+
+    #[test]
+    fn none_is_started_while_the_one_before_is_there() {
+        let arguments = words("echo next");
+        let next = shell(&arguments, LONG);
+        let mut before = Command::new("/bin/sleep");
+        let before = process::spawn_apart(before.arg("1000")).unwrap();
+        let id = before.id();
+        let mut slot = Slot { left: Some(before) };
+        let refused = slot.run(&next).unwrap_err();
+        assert!(matches!(refused, NotRun::Occupied(number) if number == id));
+        let until = Instant::now() + LONG;
+        while slot.run(&next).is_err() {
+            assert!(Instant::now() < until, "it was killed and is still there");
+        }
+        assert_eq!(slot.run(&next).unwrap().output, b"next\n");
+    }
+
+    #[test]
+    fn one_whose_slot_is_gone_is_reaped_by_the_next_to_run() {
+        let mut before = Command::new("/bin/true");
+        let before = process::spawn_apart(&mut before).unwrap();
+        let status = format!("/proc/{}/status", before.id());
+        drop(Slot { left: Some(before) });
+        let until = Instant::now() + LONG;
+        while Path::new(&status).exists() {
+            assert!(Instant::now() < until, "it is a zombie still");
+            ended("true", LONG);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which program is meant, and whether others than root and ourselves could change it.
+//!
+//! A daemon often has the rights of root, and what it runs every few seconds is worth replacing.
+//! So every directory and link on the way to a program is looked at, and the program itself. What
+//! is not: a script's interpreter, and files that are named in arguments.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::Error;
+use crate::sys::process::effective_user;
+
+/// Where programs are looked for, and where those that we run look for others. Not our own
+/// `PATH`: the same file must mean the same in a terminal and at boot.
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// As many as Linux follows in one path (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Write permission of the group and of everybody.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Why a program is not to be run.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// It is not there, or not for us to see.
+    Missing(io::Error),
+    /// Others could change it; says what is wrong with which path.
+    Unsafe(String),
+}
+
+/// Where a program is: an absolute path is itself, whether something is there or not; a name
+/// without a slash is looked up in [`SEARCH_PATH`].
+///
+/// # Errors
+/// A relative path, or a name that is not found.
+pub(crate) fn locate(name: &str) -> Result<PathBuf, Error> {
+    if name.starts_with('/') {
+        return Ok(PathBuf::from(name));
+    }
+    if name.is_empty() || name.contains('/') {
+        let message = format!(
+            "program {name:?} cannot be used; expected an absolute path or a name without a slash"
+        );
+        return Err(Error::invalid(message));
+    }
+    let places = SEARCH_PATH
+        .split(':')
+        .map(|folder| Path::new(folder).join(name));
+    places
+        .into_iter()
+        .find(|path| fs::metadata(path).is_ok_and(|about| is_program(&about)))
+        .ok_or_else(|| {
+            let message = format!("no program {name:?} found; expected one in {SEARCH_PATH}");
+            Error::invalid(message)
+        })
+}
+
+fn is_program(about: &Metadata) -> bool {
+    about.is_file() && about.mode() & 0o111 != 0
+}
+
+/// Looks at everything that leads to a program: each has to belong to root or to us, and to be
+/// writable by its owner only. A sticky directory such as `/tmp` is writable by others.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn examine(program: &Path) -> Result<(), Unfit> {
+    let mut way = PathBuf::from("/");
+    judge(&way, &fs::metadata(&way).map_err(Unfit::Missing)?)?;
+    let mut ahead = parts(program);
+    let mut links = 0;
+    while let Some(part) = ahead.pop() {
+        if part == ".." {
+            way.pop();
+            continue;
+        }
+        let next = way.join(part);
+        let about = fs::symlink_metadata(&next).map_err(Unfit::Missing)?;
+        if !about.is_symlink() {
+            judge(&next, &about)?;
+            way = next;
+            continue;
+        }
+        // Who may change a link is who may write the directory that it is in, seen above.
+        links += 1;
+        if links > LINKS_MAX {
+            let error = io::Error::other("too many links lead to it");
+            return Err(Unfit::Missing(error));
+        }
+        let target = fs::read_link(&next).map_err(Unfit::Missing)?;
+        if target.is_absolute() {
+            way = PathBuf::from("/");
+        }
+        ahead.extend(parts(&target));
+    }
+    Ok(())
+}
+
+/// The names on the way, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev();
+    parts
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| part.as_os_str().to_os_string())
+        .collect()
+}
+
+fn judge(path: &Path, about: &Metadata) -> Result<(), Unfit> {
+    let (owner, mode) = (about.uid(), about.mode() & 0o7777);
+    let path = path.display();
+    if ![0, effective_user()].contains(&owner) {
+        let message = format!("{path} belongs to user {owner}; expected root or our own");
+        return Err(Unfit::Unsafe(message));
+    }
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        let message = format!("{path} has mode {mode:o}; expected writable by its owner only");
+        return Err(Unfit::Unsafe(message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &str) -> String {
+        match examine(Path::new(path)) {
+            Err(Unfit::Unsafe(message)) => message,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn programs_of_the_system_are_fit() {
+        for name in ["sh", "true", "/bin/sh", "/bin/../bin/./sh"] {
+            let path = locate(name).unwrap();
+            examine(&path).unwrap_or_else(|unfit| panic!("{path:?}: {unfit:?}"));
+        }
+    }
+
+    #[test]
+    fn a_place_for_everybody_is_refused_even_if_sticky() {
+        for path in ["/tmp/script", "/usr/../tmp/../bin/sh", "/dev/shm/a/b"] {
+            assert!(refusal(path).contains("expected writable by its owner only"));
+        }
+        // What is at the end counts as well.
+        assert!(refusal("/dev/null").starts_with("/dev/null has mode 666"));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_up_is_an_error() {
+        for (name, expected) in [
+            ("", "program \"\" cannot be used"),
+            ("./check.sh", "program \"./check.sh\" cannot be used"),
+            ("bin/sh", "program \"bin/sh\" cannot be used"),
+            ("no-such-program", "no program \"no-such-program\" found"),
+        ] {
+            let message = locate(name).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+        let missing = examine(Path::new("/usr/no-such/program"));
+        assert!(matches!(missing, Err(Unfit::Missing(_))));
+    }
+}
