@@ -62,7 +62,11 @@
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
 //! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
-//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
+//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`], and over TCP with a
+//!   [`TokenFile`] or an [`HtpasswdFile`].
+//! - Reports under the server's own paths, which only look: `/health`, `/health/live`,
+//!   `/health/ready`, `/health/startup` and `/NAME?format=json` (health+json), `/metrics`
+//!   ([`METRICS`]), `/-/status`, `/-/events`.
 //! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
@@ -126,7 +130,7 @@ pub use log::{Level, Log};
 pub use net::cidr::Cidr;
 pub use net::dial::Family;
 pub use net::port::Port;
-pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView, METRICS};
 pub use server::{
     Builder as ServerBuilder, HealthCheckServer, ListenSettings, Running, ServerHandle,
 };

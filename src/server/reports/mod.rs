@@ -12,6 +12,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use metrics::METRICS;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -184,7 +186,7 @@ fn milliseconds(json: &mut Writer, duration: Duration) {
 
 /// Why the server itself is not well; `None` when it is. Only what is ours is looked at: a check
 /// that hangs makes its component stale, and not the server dead.
-fn ailment(shared: &Shared) -> Option<&'static str> {
+pub(super) fn ailment(shared: &Shared) -> Option<&'static str> {
     if !shared.pulse.is_lately() {
         return Some("the thread that holds waiting connections has not passed lately");
     }
