@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::health::{Outcome, Phase, State};
+use crate::health::{Maint, Outcome, Phase, State};
 use crate::units::print_duration;
 
 /// Something that happened to a component.
@@ -46,6 +46,20 @@ pub enum What {
         /// How many runs have ended so far.
         runs: u64,
     },
+    /// The first known outcome confirmed the state that the component had started in.
+    Settled {
+        /// That state.
+        state: State,
+        /// The same for people.
+        phase: Phase,
+        /// The first known outcome.
+        outcome: Outcome,
+    },
+    /// A human put the component into maintenance, or that ended.
+    Maintenance {
+        /// What it is in now; `None` is the end.
+        maint: Option<Maint>,
+    },
     /// The component's check panicked, and had not the last time.
     Panicked {
         /// What it said.
@@ -71,6 +85,27 @@ impl fmt::Display for Event {
                 outcome.reason,
                 outcome.detail.escape_debug(),
             ),
+            What::Settled {
+                state,
+                phase,
+                outcome,
+            } => write!(
+                f,
+                " took={} reason=\"{}\" detail=\"{}\" state=\"{state}\" phase={phase}",
+                print_duration(in_microseconds(outcome.took)),
+                outcome.reason,
+                outcome.detail.escape_debug(),
+            ),
+            What::Maintenance { maint: None } => write!(f, " maintenance=off"),
+            What::Maintenance { maint: Some(maint) } => {
+                let length = match maint.until {
+                    Some(until) => print_duration(until.since(maint.since)),
+                    None => String::from("ever"),
+                };
+                let because = maint.because.escape_debug();
+                let mode = maint.mode.word();
+                write!(f, " maintenance={mode} for={length} because=\"{because}\"")
+            }
             What::Panicked { message } => {
                 write!(
                     f,

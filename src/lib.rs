@@ -68,6 +68,8 @@
 //!   `/health/ready`, `/health/startup` and `/NAME?format=json` (health+json), `/metrics`
 //!   ([`METRICS`]), `/-/status`, `/-/events`.
 //! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
+//! - In advance: a [`Forecast`] says how long a failure takes to be noticed and how often a lost
+//!   probe is taken for one; [`replay`] judges outcomes that were by other rules.
 //! - Signals: [`Signals`] and [`HealthCheckServer::serve_until`] end a program in an orderly way.
 //!
 //! # The rooms
@@ -86,7 +88,7 @@
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
-//! | `server` | the HTTP server |
+//! | `server` | the HTTP server: answers, reports, the page, agent-checks, administration |
 //! | `config` | the table of keywords, and what is built from them |
 //! | `cli` | one file for each command |
 #![deny(unsafe_code)]
@@ -104,8 +106,8 @@ pub use check::exec::{ExecCheck, ExitCodes};
 pub use check::file::FileCheck;
 pub use check::heartbeat::{HeartbeatCheck, Reports};
 pub use check::http::HttpCheck;
-pub use check::maint::{Maint, Mode};
 pub use check::postgres::{Lag, PostgresCheck, Role};
+pub use check::prober::Pace;
 pub use check::process::ProcessCheck;
 pub use check::smtp::SmtpCheck;
 pub use check::status::StatusSet;
@@ -120,12 +122,15 @@ pub use clock::{Bell, Clock, ManualClock, Moment, SystemClock, Waiter, Woken};
 pub use component::{OnPost, Post, Reply};
 pub use decide::background::{Background, Builder as BackgroundBuilder};
 pub use decide::combine::{All, Any, AtLeast, Majority, Not, quorum};
+pub use decide::forecast::{Change, Forecast, Times};
 pub use decide::hysteresis::{Hysteresis, Judge};
 pub use decide::oneshot::Oneshot;
+pub use decide::replay::{Summary, replay};
+pub use decide::rules::Rules;
 pub use decide::toggle::Toggle;
 pub use error::{Error, ErrorKind};
 pub use event::{Event, What};
-pub use health::{Health, Outcome, Phase, Reason, Standing, State, fail, ok};
+pub use health::{Health, Maint, Mode, Outcome, Phase, Reason, Standing, State, fail, ok};
 pub use log::{Level, Log};
 pub use net::cidr::Cidr;
 pub use net::dial::Family;

@@ -10,10 +10,10 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::check::maint::Maint;
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
-use crate::health::{Health, Outcome, Reason, Standing, State};
+use crate::health::maint::Maint;
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// What is known of a check at some moment.
 #[derive(Clone, Debug)]
@@ -60,6 +60,10 @@ pub(crate) enum News {
         to: State,
         published: Published,
     },
+    /// The first known outcome confirmed the state that it had started in.
+    Settled { at: Moment, published: Published },
+    /// A human put it into maintenance, or that ended.
+    Maintenance { at: Moment, maint: Option<Maint> },
     /// The check panicked, and had not the last time; the message is what it said.
     Panicked { at: Moment, message: String },
 }
@@ -104,6 +108,8 @@ struct Known {
     held: Standing,
     fresh_until: Option<Moment>,
     stale: bool,
+    /// Some outcome was known.
+    settled: bool,
     history: VecDeque<Run>,
     watcher: Option<Watcher>,
 }
@@ -145,6 +151,7 @@ impl Board {
             held: standing,
             fresh_until,
             stale: false,
+            settled: false,
             history: VecDeque::new(),
             watcher: None,
         };
@@ -229,7 +236,8 @@ impl Board {
         if maint.is_none() && was.is_none() {
             return;
         }
-        known.published.maint = maint;
+        known.published.maint = maint.clone();
+        known.tell(News::Maintenance { at: now, maint });
         known.show(now);
     }
 
@@ -252,6 +260,10 @@ impl Board {
         let now = self.clock.now();
         if maint_ends.is_some_and(|until| now > until) {
             known.published.maint = None;
+            known.tell(News::Maintenance {
+                at: now,
+                maint: None,
+            });
             known.show(now);
         }
         if !known.stale && known.fresh_until.is_some_and(|until| now > until) {
@@ -287,9 +299,10 @@ impl Board {
         self.ask_next(locked(&self.turn), asker)
     }
 
-    /// Has the check run as soon as may be, though nobody waits for it: what it looks at has
-    /// changed.
-    pub(crate) fn nudge(&self) {
+    /// Has the check run once more, as soon as may be, because something that it looks at has
+    /// changed: at once, or after the run that is on, which may have looked before the change. The
+    /// schedule goes on as it was, unless what is found calls for a faster pace.
+    pub fn nudge(&self) {
         locked(&self.turn).wanted = true;
         self.bell.ring();
     }
@@ -335,7 +348,8 @@ impl Board {
         locked(&self.turn).stopped
     }
 
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) {
+    /// Publishes what a run found, and says where the check stands after it.
+    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
@@ -347,7 +361,10 @@ impl Board {
             (None, None) if self.on_request => Standing::plain(State::Unknown),
             (None, None) => known.held,
         };
-        if judged.map_or(health.is_some(), |standing| standing.heard) {
+        let is_heard = judged.map_or(health.is_some(), |standing| standing.heard);
+        let is_first = is_heard && !known.settled;
+        known.settled |= is_heard;
+        if is_heard {
             known.stale = false;
             known.fresh_until = self.stale_after.map(|after| now + after);
         }
@@ -362,7 +379,17 @@ impl Board {
         });
         known.published.outcome = outcome;
         known.held = standing;
+        let changes = known.published.changes;
         known.show(now);
+        if is_first && known.published.changes == changes {
+            let published = known.published.clone();
+            known.tell(News::Settled { at: now, published });
+        }
+        if known.stale {
+            Phase::Unknown
+        } else {
+            standing.phase
+        }
     }
 
     pub(super) fn skip(&self, starts: u64) {
@@ -426,6 +453,12 @@ impl Known {
         self.show(now);
     }
 
+    fn tell(&self, news: News) {
+        if let Some(watcher) = &self.watcher {
+            watcher(news);
+        }
+    }
+
     fn remember(&mut self, run: Run) {
         if self.history.len() == HISTORY_LEN {
             self.history.pop_front();
@@ -461,18 +494,16 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        if let Some(watcher) = &self.watcher {
-            let mut published = self.published.clone();
-            if let Some(maint) = &published.maint {
-                published.outcome = maint.outcome();
-            }
-            watcher(News::Changed {
-                at: now,
-                from,
-                to,
-                published,
-            });
+        let mut published = self.published.clone();
+        if let Some(maint) = &published.maint {
+            published.outcome = maint.outcome();
         }
+        self.tell(News::Changed {
+            at: now,
+            from,
+            to,
+            published,
+        });
     }
 }
 

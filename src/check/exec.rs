@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::check::value::ValueRule;
+use crate::check::value::{Side, ValueRule};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason, State};
 use crate::net::account::Account;
@@ -50,8 +50,9 @@ pub enum ExitCodes {
 /// script's interpreter, is not looked at.
 ///
 /// Reasons: `exec passed`; warning `exec warned`; failures `exec failed`, `exec timeout`, `exec
-/// killed`; unknown `exec unknown`, `exec refused`, `exec not started`, `out of descriptors`, `out
-/// of memory`; and those of a value.
+/// killed`; unknown `exec unknown`, `exec timeout` (while the run before cannot be ended), `exec
+/// refused`, `exec not started`, `out of descriptors`, `out of memory`; for a value `value within
+/// limit`, and failures `value beyond limit`, `value missing`, `answer too long`.
 ///
 /// ```
 /// use failover::{Check, ExecCheck, ExitCodes, Health, second};
@@ -127,11 +128,17 @@ impl ExecCheck {
         self
     }
 
-    /// Also goes by a number in its output, of which the first 4,096 bytes count, when its exit
-    /// code says ok or warn. Default: the exit code alone counts.
-    pub fn value(mut self, rule: ValueRule) -> ExecCheck {
-        self.value = Some(rule);
-        self
+    /// When its exit code says ok or warn, also goes by a number in its output, which has to be on
+    /// this side of the limit. Output that begins like an object or an array is JSON, and `key` a
+    /// path in it (`queue.depth`); otherwise it is lines such as `queue_depth 17`, as Prometheus
+    /// reads them, and `key` a name, alone or with labels (`queue_depth{queue="mail"}`). The first
+    /// 4,096 bytes of output count. Default: the exit code alone counts.
+    ///
+    /// # Errors
+    /// A key or a limit that cannot be.
+    pub fn value(mut self, key: &str, side: Side, limit: f64) -> Result<ExecCheck, Error> {
+        self.value = Some(ValueRule::new(key, side, limit)?);
+        Ok(self)
     }
 
     /// Runs it as this user of `/etc/passwd`, with that user's own group and no other. Default: as
@@ -184,7 +191,7 @@ impl ExecCheck {
                     _ => format!("exit code {code}"),
                 };
                 let outcome = said(health, reason, otherwise);
-                self.valued(outcome, &ended.output)
+                self.valued(outcome, ended)
             }
             End::Signal(number) => Outcome::new(Health::Fail, Reason::ExecKilled)
                 .with_detail(format!("signal {number}")),
@@ -199,10 +206,14 @@ impl ExecCheck {
     }
 
     /// What its number says, if its exit code does not say worse.
-    fn valued(&self, outcome: Outcome, output: &[u8]) -> Outcome {
+    fn valued(&self, outcome: Outcome, ended: &Ended) -> Outcome {
         match &self.value {
             Some(rule) if outcome.health.known() == Some(State::Ok) => {
-                let judged = rule.judge(output);
+                let judged = if ended.is_cut {
+                    rule.judge_beginning(&ended.output)
+                } else {
+                    rule.judge(&ended.output)
+                };
                 if judged.health == Health::Ok && outcome.health == Health::Warn {
                     outcome
                 } else {
@@ -292,6 +303,7 @@ mod tests {
         let outcome = check(codes).judge(&Ended {
             end,
             output: output.as_bytes().to_vec(),
+            is_cut: false,
         });
         format!("{} {outcome}", outcome.health.word())
     }
@@ -317,6 +329,39 @@ mod tests {
             assert_eq!(judged(codes, end, output), expected, "{codes:?} {end:?}");
         }
         assert!(judged(Plain, End::Lost, "").starts_with("unknown exec unknown: its exit code"));
+    }
+
+    #[test]
+    fn a_number_counts_when_the_exit_code_passes() {
+        let judged = |code, output: &str, is_cut| {
+            let check = check(ExitCodes::Nagios).value("depth", Side::Below, 10.0);
+            let outcome = check.unwrap().judge(&Ended {
+                end: End::Code(code),
+                output: output.as_bytes().to_vec(),
+                is_cut,
+            });
+            (outcome.health, outcome.reason.words())
+        };
+        for (code, output, is_cut, expected) in [
+            (0, "depth 9", false, (Health::Ok, "value within limit")),
+            (
+                0,
+                "{\"depth\": 10}",
+                false,
+                (Health::Fail, "value beyond limit"),
+            ),
+            (0, "", false, (Health::Fail, "value missing")),
+            (0, "a 1\ndepth 9", true, (Health::Fail, "answer too long")),
+            (0, "depth 9\na", true, (Health::Ok, "value within limit")),
+            (1, "depth 9", false, (Health::Warn, "exec warned")),
+            (1, "depth 10", false, (Health::Fail, "value beyond limit")),
+            (2, "depth 9", false, (Health::Fail, "exec failed")),
+            (3, "depth 10", false, (Health::Unknown, "exec unknown")),
+        ] {
+            assert_eq!(judged(code, output, is_cut), expected, "{code} {output:?}");
+        }
+        let refused = check(ExitCodes::Plain).value("a..b", Side::Below, 1.0);
+        assert!(refused.is_err());
     }
 
     #[test]

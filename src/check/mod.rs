@@ -12,7 +12,6 @@ pub(crate) mod file;
 mod health_json;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
-pub(crate) mod maint;
 pub(crate) mod postgres;
 pub(crate) mod prober;
 pub(crate) mod process;

@@ -15,8 +15,9 @@ use crate::check::Check;
 use crate::check::board::{Begin, Board};
 use crate::clock::{Clock, Moment, Waiter};
 use crate::error::Error;
-use crate::health::{Health, Outcome, Reason, Standing, State};
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 use crate::sys::thread::{self, Stack};
+use crate::units::Span;
 
 /// When a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +25,64 @@ pub(crate) enum Schedule {
     /// From start to start, the first one after a delay; a run that is late skips the starts it
     /// missed.
     Every {
-        /// From one start to the next; more than zero.
-        period: Duration,
+        /// From one start to the next.
+        pace: Pace,
         /// Before the first.
         delay: Duration,
     },
     /// When somebody asks.
     OnRequest,
+}
+
+/// How long it is from one start of a check to the next, by where the check stands after the
+/// first of them: HAProxy's `inter`, `fastinter` and `downinter` (configuration.txt, 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// While healthy.
+    pub every: Span,
+    /// While it may be about to change, or is not known: suspicious, recovering, unknown.
+    pub fast: Span,
+    /// While unhealthy.
+    pub down: Span,
+}
+
+impl Pace {
+    /// The same wherever the check stands.
+    pub fn even(every: Span) -> Pace {
+        Pace {
+            every,
+            fast: every,
+            down: every,
+        }
+    }
+
+    /// From a start to the next when this is the phase after the run.
+    pub fn after(&self, phase: Phase) -> Duration {
+        let interval = match phase {
+            Phase::Healthy => self.every,
+            Phase::Suspicious | Phase::Recovering | Phase::Unknown => self.fast,
+            Phase::Unhealthy => self.down,
+        };
+        interval.duration()
+    }
+
+    /// How long an outcome is good for unless something else is said, for a check that takes no
+    /// longer than its budget: longer than any run that is merely slow; short enough that nobody
+    /// trusts a dead prober. Three of the longest intervals, or one and two budgets.
+    pub fn stale_after(&self, budget: Option<Duration>) -> Duration {
+        let slowest = self.every.max(self.fast).max(self.down).duration();
+        let slow_run = slowest.saturating_add(budget.unwrap_or_default().saturating_mul(2));
+        slowest.saturating_mul(3).max(slow_run)
+    }
+}
+
+/// From a start to the first start on its grid that a run does not outlast, and how many starts it
+/// missed. The interval is more than zero.
+pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
+    let strides = took.as_nanos().div_ceil(interval.as_nanos()).max(1);
+    // More missed starts than fit are more than a lifetime of them.
+    let strides = u32::try_from(strides).unwrap_or(u32::MAX);
+    (interval.saturating_mul(strides), strides - 1)
 }
 
 /// How a prober is to be.
@@ -102,7 +154,8 @@ impl Run {
         };
         loop {
             self.waiter.wait(due);
-            let is_due = due.is_some_and(|due| self.settings.clock.now() >= due);
+            let now = self.settings.clock.now();
+            let is_due = due.is_some_and(|due| now >= due);
             match self.board.begin(is_due) {
                 Begin::Now => {}
                 Begin::NotYet => continue,
@@ -112,11 +165,9 @@ impl Run {
             if self.board.is_stopped() {
                 return;
             }
-            self.board.publish(outcome, judged);
+            let phase = self.board.publish(outcome, judged);
             self.board.end();
-            if is_due {
-                due = self.next_due(due);
-            }
+            due = due.map(|due| self.next_due(due, now, phase));
         }
     }
 
@@ -130,18 +181,25 @@ impl Run {
         (outcome.with_took(took), judged)
     }
 
-    /// The first start after now on the grid of starts; those that passed meanwhile are skipped.
-    fn next_due(&self, due: Option<Moment>) -> Option<Moment> {
-        let Schedule::Every { period, .. } = self.settings.schedule else {
-            return None;
+    /// The next start, after a run that began at `began` and left the check in this phase.
+    ///
+    /// A run that was due is on the grid of starts, whenever it began. One that somebody asked for
+    /// leaves the grid as it is, unless what it found calls for a pace that brings the next start
+    /// forward.
+    fn next_due(&self, due: Moment, began: Moment, phase: Phase) -> Moment {
+        let Schedule::Every { pace, .. } = self.settings.schedule else {
+            return due;
         };
-        let next = due? + period;
-        let late = self.settings.clock.now().since(next);
-        let missed = late.as_nanos().div_ceil(period.as_nanos());
-        // More missed starts than fit are more than a lifetime of them.
-        let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+        let was_due = began >= due;
+        let start = if was_due { due } else { began };
+        let took = self.settings.clock.now().since(start);
+        let (stride, missed) = stride(pace.after(phase), took);
+        let next = start + stride;
+        if !was_due && next >= due {
+            return due;
+        }
         self.board.skip(u64::from(missed));
-        Some(next + period.saturating_mul(missed))
+        next
     }
 }
 
@@ -193,7 +251,7 @@ mod tests {
 
     fn every_second() -> Schedule {
         Schedule::Every {
-            period: SECOND,
+            pace: Pace::even(Span::try_from(1).unwrap()),
             delay: Duration::ZERO,
         }
     }
@@ -340,6 +398,90 @@ mod tests {
         is_asked.recv().unwrap();
         assert_eq!(prober.board().published().skipped, 2);
         tell.send(Health::Ok).unwrap();
+    }
+
+    /// Waits until so many runs have ended and the prober waits again.
+    fn settle(clock: &ManualClock, prober: &Prober, runs: u64) {
+        while prober.board().published().runs < runs {
+            std::thread::yield_now();
+        }
+        clock.advance_and_settle(Duration::ZERO);
+    }
+
+    #[test]
+    fn a_nudge_runs_at_once_and_again_after_a_run_that_is_on_and_leaves_the_grid_alone() {
+        let clock = ManualClock::new();
+        let (check, is_asked, tell) = puppet();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        is_asked.recv().unwrap();
+        // The run that is on may have looked before the change.
+        prober.board().nudge();
+        prober.board().nudge();
+        tell.send(Health::Ok).unwrap();
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        settle(&clock, &prober, 2);
+        clock.advance(SECOND / 2);
+        prober.board().nudge();
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        while prober.board().published().runs < 3 {
+            std::thread::yield_now();
+        }
+        clock.advance(SECOND / 2 - Duration::from_nanos(1));
+        assert!(is_asked.try_recv().is_err());
+        clock.advance(Duration::from_nanos(1));
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        settle(&clock, &prober, 4);
+        assert_eq!(prober.board().published().skipped, 0);
+        prober.board().stop();
+        prober.board().nudge();
+        clock.advance_and_settle(SECOND * 10);
+        assert_eq!(prober.board().published().runs, 4);
+    }
+
+    #[test]
+    fn what_a_nudge_finds_brings_the_next_start_forward() {
+        let clock = ManualClock::new();
+        let (check, is_asked, tell) = puppet();
+        let mut pace = Pace::even(Span::try_from(60).unwrap());
+        pace.down = Span::try_from(2).unwrap();
+        let schedule = Schedule::Every {
+            pace,
+            delay: Duration::ZERO,
+        };
+        let prober = Prober::start(check, settings(schedule, &clock)).unwrap();
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        settle(&clock, &prober, 1);
+        clock.advance(SECOND * 30);
+        prober.board().nudge();
+        is_asked.recv().unwrap();
+        // It began at 30 s and missed the start at 32 s; the one at 34 s is next.
+        clock.advance(SECOND * 3);
+        tell.send(Health::Fail).unwrap();
+        while prober.board().published().skipped == 0 {
+            std::thread::yield_now();
+        }
+        clock.advance(SECOND - Duration::from_nanos(1));
+        assert!(is_asked.try_recv().is_err());
+        clock.advance(Duration::from_nanos(1));
+        is_asked.recv().unwrap();
+        assert_eq!(prober.board().published().skipped, 1);
+        tell.send(Health::Ok).unwrap();
+    }
+
+    #[test]
+    fn a_stride_ends_at_the_first_start_that_the_run_does_not_outlast() {
+        for (took, stride_seconds, missed) in [
+            (Duration::ZERO, 1, 0),
+            (SECOND, 1, 0),
+            (SECOND + Duration::from_nanos(1), 2, 1),
+            (SECOND * 3, 3, 2),
+        ] {
+            assert_eq!(stride(SECOND, took), (SECOND * stride_seconds, missed));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
-use crate::wire::json::{self, Value, plain};
+use crate::wire::json::{self, Value};
 
 /// Longer than any name or path that people write.
 const KEY_LEN_MAX: usize = 256;
@@ -222,6 +222,16 @@ fn quoted(text: &str) -> Option<(String, &str)> {
             }),
             other => value.push(other),
         }
+    }
+}
+
+/// A number in the shorter of its two spellings: without an exponent, the largest would have 300
+/// digits.
+fn plain(number: f64) -> String {
+    if number == 0.0 || (1e-5..1e15).contains(&number.abs()) || !number.is_finite() {
+        number.to_string()
+    } else {
+        format!("{number:e}")
     }
 }
 

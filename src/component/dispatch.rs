@@ -246,15 +246,18 @@ impl Dispatcher {
     }
 
     fn is_logged(&self, event: &Event) -> bool {
+        if matches!(event.what, What::Maintenance { .. }) {
+            // Humans do not flap, and want to find what they did.
+            return true;
+        }
         let mut watched = locked(&self.watched);
         // From the end: the newest of that name is the one that is mounted.
         let mut newest = watched.iter_mut().rev();
         let is_it = |watched: &&mut Watched| watched.is_named(&event.component);
-        let now = self.clock.now();
         // What is mounted no more flaps no more.
         newest
             .find(is_it)
-            .is_none_or(|watched| watched.fold.admits(now))
+            .is_none_or(|watched| watched.fold.admits(event.at))
     }
 
     /// One line for each component that flapped in a minute that is over.
@@ -339,6 +342,15 @@ fn event_of(component: &str, news: News) -> Event {
             };
             (at, what)
         }
+        News::Settled { at, published } => {
+            let what = What::Settled {
+                state: published.standing.state,
+                phase: published.standing.phase,
+                outcome: published.outcome,
+            };
+            (at, what)
+        }
+        News::Maintenance { at, maint } => (at, What::Maintenance { maint }),
         News::Panicked { at, message } => (at, What::Panicked { message }),
     };
     Event {

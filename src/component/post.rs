@@ -15,6 +15,7 @@ pub struct Post {
     pub(crate) body: Vec<u8>,
     pub(crate) peer: SocketAddr,
     pub(crate) state: State,
+    pub(crate) is_admin: bool,
 }
 
 impl Post {
@@ -175,6 +176,7 @@ mod tests {
             body: b"body".to_vec(),
             peer: "127.0.0.1:9".parse().unwrap(),
             state,
+            is_admin: false,
         }
     }
 

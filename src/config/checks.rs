@@ -21,7 +21,7 @@ use crate::check::tls::TlsCheck;
 use crate::check::traffic::access_log::AccessLogCheck;
 use crate::check::traffic::haproxy::HaproxyTrafficCheck;
 use crate::check::traffic::rules::{Percent, TrafficRules};
-use crate::check::value::{Side, ValueRule};
+use crate::check::value::Side;
 use crate::error::Error;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
@@ -288,8 +288,11 @@ impl Reader<'_> {
 
     fn exec(&self) -> Option<Box<dyn Check>> {
         let section = self.section;
-        let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
-        let mut check = self.here(ExecCheck::new(&words, self.span()?))?;
+        let words = self.kind.words.iter().map(|it| it.text.clone()).collect();
+        let mut check = self.here(ExecCheck::of(words, self.span()?))?;
+        if let Some(name) = section.owner {
+            check = self.here(check.env("FAILOVER_COMPONENT", name))?;
+        }
         let codes = [("plain", ExitCodes::Plain), ("nagios", ExitCodes::Nagios)];
         if let Some(codes) = section.choice("exit-codes", &codes) {
             check = check.exit_codes(codes);
@@ -298,8 +301,7 @@ impl Reader<'_> {
             check = section.checked("user", check.user(&user))?;
         }
         if let Some((key, side, limit)) = self.value_rule()? {
-            let rule = ValueRule::new(&key, side, limit);
-            check = check.value(section.checked("value", rule)?);
+            check = section.checked("value", check.value(&key, side, limit))?;
         }
         Some(Box::new(check))
     }

@@ -152,12 +152,13 @@ impl ComponentPlan {
             settings: &settings,
             problems,
             at: block.at,
+            owner: Some(&name),
         };
         let judging = judging(&section, kind.keyword.name);
         let asks = asks(kind, &section, &judging);
         let about = about(kind, &section, &judging, asks.as_ref());
         Some(ComponentPlan {
-            name,
+            name: name.clone(),
             at: word.at,
             kind: kind.keyword.name,
             only_if: names(&section, "only-if"),

@@ -104,6 +104,7 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
         settings: server.map_or(&[], |block| &block.settings),
         problems,
         at: server.map_or(At::start_of(0), |block| block.at),
+        owner: None,
     };
     let server = ServerPlan::read(&section);
     let defaults = one(blocks, "defaults", problems);
@@ -201,6 +202,7 @@ fn probe_of(settings: &[Setting], problems: &Problems) -> Option<Box<dyn Check>>
         settings,
         problems,
         at: At::start_of(0),
+        owner: None,
     };
     if problems.has_errors() {
         return None;

@@ -15,6 +15,8 @@ pub(crate) struct Section<'a> {
     pub(crate) problems: &'a Problems,
     /// Where the block begins.
     pub(crate) at: At,
+    /// The component that it is of, if any.
+    pub(crate) owner: Option<&'a str>,
 }
 
 impl<'a> Section<'a> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::check::board::{Board, Published};
-use crate::check::prober::{Prober, Schedule, Settings};
+use crate::check::prober::{Pace, Prober, Schedule, Settings};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Standing, State};
@@ -61,7 +61,7 @@ impl Background {
         let every: Span = every.try_into()?;
         Ok(Builder {
             task: Box::new(task),
-            every: every.duration(),
+            pace: Pace::even(every),
             delay: Duration::ZERO,
             initial_state: State::Unknown,
             stale_after: None,
@@ -90,7 +90,7 @@ impl Background {
 /// The schedule and the start of a [`Background`].
 pub struct Builder {
     task: Box<dyn Check>,
-    every: Duration,
+    pace: Pace,
     delay: Duration,
     initial_state: State,
     stale_after: Option<Duration>,
@@ -112,8 +112,36 @@ impl Builder {
         self
     }
 
-    /// How long a known outcome is good for; after that the state is unknown. Default: three
-    /// intervals, or one interval and two of the task's own timeouts if that is longer.
+    /// From one start to the next while the task is suspicious, recovering or unknown. Default:
+    /// the same as while it is healthy.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn fast<T>(mut self, interval: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        self.pace.fast = interval.try_into()?;
+        Ok(self)
+    }
+
+    /// From one start to the next while the task is unhealthy. Default: the same as while it is
+    /// healthy.
+    ///
+    /// # Errors
+    /// No time at all, or more than ten years.
+    pub fn down<T>(mut self, interval: T) -> Result<Builder, Error>
+    where
+        T: TryInto<Span>,
+        Error: From<T::Error>,
+    {
+        self.pace.down = interval.try_into()?;
+        Ok(self)
+    }
+
+    /// How long a known outcome is good for; after that the state is unknown. Default: three of
+    /// the longest interval, or one and two of the task's own timeouts if that is longer.
     ///
     /// # Errors
     /// No time at all, or more than ten years.
@@ -144,11 +172,11 @@ impl Builder {
     /// # Errors
     /// No thread could be had.
     pub fn start(self) -> Result<Background, Error> {
-        let default = default_stale(self.every, self.task.budget());
+        let default = self.pace.stale_after(self.task.budget());
         let stale_after = self.stale_after.unwrap_or(default);
         let settings = Settings {
             schedule: Schedule::Every {
-                period: self.every,
+                pace: self.pace,
                 delay: self.delay,
             },
             initial_state: self.initial_state,
@@ -160,12 +188,6 @@ impl Builder {
             prober: Prober::start(self.task, settings)?,
         })
     }
-}
-
-/// Longer than any run that is merely slow; short enough that nobody trusts a dead prober.
-fn default_stale(every: Duration, budget: Option<Duration>) -> Duration {
-    let slow_run = every.saturating_add(budget.unwrap_or_default().saturating_mul(2));
-    every.saturating_mul(3).max(slow_run)
 }
 
 impl Check for Background {
@@ -206,7 +228,7 @@ impl fmt::Debug for Background {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("every", &self.every)
+            .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,9 @@
 
 pub(crate) mod background;
 pub(crate) mod combine;
+pub(crate) mod forecast;
 pub(crate) mod hysteresis;
 pub(crate) mod oneshot;
+pub(crate) mod replay;
+pub(crate) mod rules;
 pub(crate) mod toggle;

@@ -4,11 +4,13 @@
 //! only names things; nothing here decides.
 #![forbid(unsafe_code)]
 
+pub(crate) mod maint;
 mod reason;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use maint::{Maint, Mode};
 pub use reason::Reason;
 
 use crate::units::Threshold;

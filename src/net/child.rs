@@ -70,6 +70,8 @@ pub(crate) struct Run<'a> {
 pub(crate) struct Ended {
     pub(crate) end: End,
     pub(crate) output: Vec<u8>,
+    /// Whether it said more than was to be kept.
+    pub(crate) is_cut: bool,
 }
 
 /// How a program ended.
@@ -188,6 +190,7 @@ struct Running {
     output: Option<ChildStdout>,
     kept: Vec<u8>,
     kept_max: usize,
+    is_cut: bool,
 }
 
 impl Running {
@@ -198,6 +201,7 @@ impl Running {
             child,
             kept: Vec::new(),
             kept_max,
+            is_cut: false,
         }
     }
 
@@ -229,6 +233,7 @@ impl Running {
         Ended {
             end,
             output: std::mem::take(&mut self.kept),
+            is_cut: self.is_cut,
         }
     }
 
@@ -282,6 +287,7 @@ impl Running {
             Ok(len) => {
                 let room = self.kept_max - self.kept.len();
                 self.kept.extend_from_slice(&chunk[..len.min(room)]);
+                self.is_cut |= len > room;
             }
         }
     }
@@ -296,7 +302,7 @@ impl Running {
             };
             let mut watches = [Watch::readable(output)];
             let waited = wait_for_any(&mut watches, Duration::ZERO);
-            if waited.is_err() || !watches[0].is_ready() || self.kept.len() == self.kept_max {
+            if waited.is_err() || !watches[0].is_ready() || self.is_cut {
                 break;
             }
             self.read();
@@ -370,8 +376,12 @@ mod tests {
 
     #[test]
     fn the_beginning_is_kept_and_the_rest_does_not_hold_it_up() {
-        let (end, output) = ended("head -c 1000000 /dev/zero | tr '\\0' x; exit 4", LONG);
-        assert_eq!((end, output), (End::Code(4), "x".repeat(100)));
+        for (len, is_cut) in [(100, false), (101, true), (1_000_000, true)] {
+            let arguments = words(&format!("head -c {len} /dev/zero | tr '\\0' x; exit 4"));
+            let ended = Slot::default().run(&shell(&arguments, LONG)).unwrap();
+            assert_eq!((ended.end, ended.is_cut), (End::Code(4), is_cut), "{len}");
+            assert_eq!(ended.output, [b'x'; 100]);
+        }
     }
 
     #[test]

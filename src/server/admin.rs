@@ -24,9 +24,9 @@ use super::desk::{Caller, Work};
 use super::listening::Client;
 use super::posts::answer_after_run;
 use crate::auth::{Access, Guard};
-use crate::check::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
 use crate::component::{Component, Reply};
 use crate::health::State;
+use crate::health::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
 use crate::log::Level;
 use crate::units::{Span, print_duration};
 use crate::wire::form;
@@ -52,7 +52,7 @@ pub(crate) trait Admin: Send + Sync {
 
     /// Resets a component whose failure waits for a human. What is answered.
     fn reset(&self, component: &Component) -> Result<Reply, String> {
-        let state = component.board().state();
+        let state = component.board().judged();
         let reset = component
             .on_post()
             .and_then(|on_post| on_post.reset_by_admin(state));
@@ -136,7 +136,8 @@ fn permission(shared: &Shared, asked: &Asked) -> Result<String, Vec<u8>> {
         return Ok(String::from("admin socket"));
     }
     let mut unavailable = None;
-    for guard in &shared.guards {
+    let site = shared.site();
+    for guard in &site.guards {
         match guard.verify(asked.authorization.as_deref()) {
             Access::Granted { user } => return Ok(format!("{user} from {}", asked.client.peer)),
             Access::Denied => {}
@@ -149,11 +150,11 @@ fn permission(shared: &Shared, asked: &Asked) -> Result<String, Vec<u8>> {
         shared.complaints.line(&shared.log, Level::Error, text);
         return Err(answer(500, "", "ERROR: no credentials to compare"));
     }
-    if shared.guards.is_empty() {
+    if site.guards.is_empty() {
         return Err(answer(403, "", &format!("ERROR: {NOBODY_MAY}")));
     }
     let challenge = |guard: &Arc<Guard>| format!("WWW-Authenticate: {}\r\n", guard.challenge());
-    let challenges: String = shared.guards.iter().map(challenge).collect();
+    let challenges: String = site.guards.iter().map(challenge).collect();
     Err(answer(401, &challenges, "Invalid credentials"))
 }
 
@@ -190,7 +191,7 @@ impl Act {
 
 fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
     Fields::read(asked, &[])?;
-    let generation = shared.admin.reload().map_err(|why| conflict(&why))?;
+    let generation = shared.admin().reload().map_err(|why| conflict(&why))?;
     Ok(Reply::new(
         200,
         format!("Generation {generation} is in force"),
@@ -199,7 +200,10 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
 
 fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
     Fields::read(asked, &[])?;
-    shared.admin.reset(component).map_err(|why| conflict(&why))
+    shared
+        .admin()
+        .reset(component)
+        .map_err(|why| conflict(&why))
 }
 
 fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
@@ -213,7 +217,7 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
             return Err(unusable("mode=off takes nothing beside it"));
         }
         let was_in = component.board().published().maint.is_some();
-        let done = shared.admin.maintain(component, None);
+        let done = shared.admin().maintain(component, None);
         done.map_err(|why| conflict(&why))?;
         let said = if was_in {
             "is not in maintenance any more"
@@ -241,7 +245,7 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
         until: span.map(|span| since + span.duration()),
         because: because.to_string(),
     };
-    let done = shared.admin.maintain(component, Some(maint));
+    let done = shared.admin().maintain(component, Some(maint));
     done.map_err(|why| conflict(&why))?;
     let until = match span {
         Some(span) => format!("for {}", print_duration(span.duration())),

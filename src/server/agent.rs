@@ -26,7 +26,7 @@ use super::{ServerHandle, Shared};
 use crate::check::board::{Answer, Published};
 use crate::component::{Components, checked_name};
 use crate::error::Error;
-use crate::health::{Health, State};
+use crate::health::{Health, Mode, State};
 use crate::log::Level;
 use crate::net::cidr::Cidr;
 use crate::sys::socket::read_now;
@@ -89,11 +89,22 @@ pub trait AgentView: Send + Sync {
 impl AgentView for Components {
     fn reply(&self, component: &str) -> Option<AgentReply> {
         let component = self.find(component.as_bytes())?;
-        let published = component.board().published();
+        let board = component.board();
+        let published = board.published();
+        let drains = matches!(&published.maint, Some(maint) if maint.mode == Mode::Drain);
         Some(AgentReply {
-            state: published.standing.state,
+            // Where HAProxy is told to drain, the check's own word says whether sessions may stay.
+            state: if drains {
+                board.judged()
+            } else {
+                published.standing.state
+            },
             reason: why_down(&published),
-            admin: AgentAdmin::Ready,
+            admin: if drains {
+                AgentAdmin::Drain
+            } else {
+                AgentAdmin::Ready
+            },
             weight_percent: 100,
         })
     }
@@ -298,10 +309,14 @@ impl Agent {
     /// One line, with all that this listener was handed control of.
     fn line_of(&self, reply: &AgentReply) -> String {
         let mut words = Vec::new();
+        let mut state = reply.state;
         if self.controls_admin {
             words.push(reply.admin.word().to_string());
+        } else if reply.admin != AgentAdmin::Ready {
+            // Without that control the one way to have traffic leave is to be down.
+            state = State::Fail;
         }
-        match reply.state {
+        match state {
             State::Ok => words.push(String::from("up")),
             State::Fail => words.push(String::from("down")),
             State::Unknown => {}
@@ -309,7 +324,8 @@ impl Agent {
         if self.controls_weight {
             words.push(format!("{}%", reply.weight_percent.min(100)));
         }
-        let why = match reply.state {
+        let why = match state {
+            State::Fail if reply.state == State::Ok => reply.admin.word(),
             State::Ok => "",
             State::Fail => &reply.reason,
             State::Unknown => "state unknown",

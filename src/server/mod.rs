@@ -39,7 +39,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::auth::Guard;
 use crate::check::Check;
 use crate::clock::{Moment, locked};
 use crate::component::{About, Components, Listener, Mount, OnPost};
@@ -48,7 +47,8 @@ use crate::event::Event;
 use crate::log::{Complaints, Log};
 use crate::sys::signals::Signals;
 use crate::sys::thread::{self, Stack};
-use admin::Admin;
+use admin::NoConfig;
+pub(crate) use admin::{Admin, Config};
 pub use agent::{AgentAdmin, AgentReply, AgentSettings, AgentView};
 use desk::Desk;
 pub use listening::ListenSettings;
@@ -59,6 +59,7 @@ pub use reports::METRICS;
 use reports::Times;
 pub use settings::Builder;
 use settings::Settings;
+pub(crate) use settings::Site;
 
 /// Answers load balancers: each component under its own path. It stops when it is dropped.
 ///
@@ -102,9 +103,9 @@ struct Shared {
     /// Where POSTs are acted on, and where long reports are made.
     posts: Arc<Desk>,
     reports: Arc<Desk>,
-    admin: Arc<dyn Admin>,
-    /// Whose credentials are an administrator's.
-    guards: Vec<Arc<Guard>>,
+    /// Who does what administrators ask for; the server itself until it is told.
+    admin: OnceLock<Arc<dyn Admin>>,
+    site: Mutex<Arc<Site>>,
     log: Log,
     /// Requests that were whole and well-formed.
     requests: AtomicUsize,
@@ -173,8 +174,8 @@ impl HealthCheckServer {
             inbox,
             posts: Desk::new("POST", Stack::Users),
             reports: Desk::new("report", Stack::Ours),
-            admin: builder.admin,
-            guards: builder.guards,
+            admin: OnceLock::new(),
+            site: Mutex::new(Arc::new(builder.site)),
             log: builder.log,
             requests: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
@@ -272,6 +273,16 @@ impl HealthCheckServer {
             on_post,
             about: About::default(),
         })
+    }
+
+    /// Has administrators' wishes done by `admin`; to be called once.
+    pub(crate) fn administer(&self, admin: Arc<dyn Admin>) {
+        let _ = self.shared.admin.set(admin);
+    }
+
+    /// Changes what may change while the server runs.
+    pub(crate) fn set_site(&self, site: Site) {
+        *locked(&self.shared.site) = Arc::new(site);
     }
 
     /// The table of what is mounted.
@@ -421,6 +432,14 @@ impl fmt::Debug for Running {
 }
 
 impl Shared {
+    fn admin(&self) -> &dyn Admin {
+        self.admin.get().map_or(&NoConfig, |admin| &**admin)
+    }
+
+    fn site(&self) -> Arc<Site> {
+        locked(&self.site).clone()
+    }
+
     fn address(&self) -> SocketAddr {
         self.address.get().copied().unwrap_or(listening::NOWHERE)
     }

@@ -29,7 +29,8 @@ pub(super) fn post_of(request: &Request<'_>, client: Client, component: &Compone
         headers: request.head.headers().map(owned).collect(),
         body: request.body.to_vec(),
         peer: client.peer,
-        state: component.board().state(),
+        state: component.board().judged(),
+        is_admin: client.is_trusted,
     }
 }
 

@@ -41,6 +41,14 @@ pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
             return refusal_route(Refusal { to_head, ..refusal });
         }
     };
+    if client.only_components && !path.is_empty() && find(shared, &path).is_none() {
+        let asked = if head.method == "HEAD" {
+            Asked::Head
+        } else {
+            Asked::Get
+        };
+        return Route::Answer(Cow::Borrowed(answers::not_found(asked)));
+    }
     let asked = match head.method {
         "GET" => Asked::Get,
         "HEAD" => Asked::Head,
@@ -56,7 +64,7 @@ pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
         if let Some(report) = report(shared, client, head, &path, asked) {
             return report;
         }
-        let is_root = path.is_empty() && shared.settings.default_component.is_none();
+        let is_root = path.is_empty() && shared.site().default_component.is_none();
         let bytes = if is_root {
             answers::alive(asked)
         } else {
@@ -153,7 +161,7 @@ fn find(shared: &Shared, path: &[u8]) -> Option<Arc<Component>> {
     if !path.is_empty() {
         return shared.components.find(path);
     }
-    match &shared.settings.default_component {
+    match &shared.site().default_component {
         Some(name) => shared.components.find(name.as_bytes()),
         None => shared.components.only(),
     }
@@ -198,7 +206,7 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
     if let Some(refusal) = foreign(shared, client, head) {
         return refusal;
     }
-    if !client.is_trusted && shared.guards.is_empty() {
+    if !client.is_trusted && shared.site().guards.is_empty() {
         return refused(403, NOBODY_MAY);
     }
     if path == b"-/reload" {
@@ -216,11 +224,13 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
 
 /// The refusal of a POST that another site's page has a browser send.
 fn foreign(shared: &Shared, client: Client, head: &Head<'_>) -> Option<Route> {
+    // No browser reaches the admin socket.
+    if client.is_trusted {
+        return None;
+    }
     let why = "a browser's POST is taken only from a page of this server, \
                under its address, localhost or a configured server name";
-    // No browser reaches the admin socket.
-    let is_ours = client.is_trusted || is_same_site(head, &shared.settings.server_names);
-    (!is_ours).then(|| refused(403, why))
+    (!is_same_site(head, &shared.site().server_names)).then(|| refused(403, why))
 }
 
 /// The methods for components and health, for what else may be looked at, and for what acts.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::admin::{Admin, NoConfig};
 use super::{HealthCheckServer, ListenSettings};
 use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::clock::{Clock, SystemClock};
@@ -24,8 +23,17 @@ pub(super) struct Settings {
     pub(super) answer_within: Duration,
     pub(super) body_max: usize,
     pub(super) leaders: usize,
-    pub(super) default_component: Option<String>,
-    pub(super) server_names: Vec<String>,
+}
+
+/// What may change while the server runs: it is looked up only where it matters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Site {
+    /// What `/` answers for.
+    pub(crate) default_component: Option<String>,
+    /// The names under which browsers reach this server.
+    pub(crate) server_names: Vec<String>,
+    /// Whose credentials are an administrator's.
+    pub(crate) guards: Vec<Arc<Guard>>,
 }
 
 /// Longer than any checker waits for its answer; short enough that the slow do not pile up.
@@ -55,10 +63,9 @@ pub struct Builder {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) admin: Arc<dyn Admin>,
-    pub(super) guards: Vec<Arc<Guard>>,
     pub(super) listens: Vec<ListenSettings>,
     pub(super) admin_socket: Option<PathBuf>,
+    pub(super) site: Site,
 }
 
 impl Builder {
@@ -70,13 +77,10 @@ impl Builder {
                 answer_within: ANSWER_WITHIN,
                 body_max: BODY_MAX,
                 leaders: default_leaders(),
-                default_component: None,
-                server_names: Vec::new(),
             },
+            site: Site::default(),
             log: Log::to_stderr(),
             clock: Arc::new(SystemClock),
-            admin: Arc::new(NoConfig),
-            guards: Vec::new(),
             listens: Vec::new(),
             admin_socket: None,
         }
@@ -128,7 +132,7 @@ impl Builder {
     /// The component that `/` answers for. Default: the only one there is; with several, `/`
     /// answers `200 alive`.
     pub fn default_component(mut self, name: impl Into<String>) -> Builder {
-        self.settings.default_component = Some(name.into());
+        self.site.default_component = Some(name.into());
         self
     }
 
@@ -136,7 +140,7 @@ impl Builder {
     /// only from a page of this very server, and only under an address, `localhost` or such a
     /// name, since any other name may be an attacker's that points here. Default: none.
     pub fn server_name(mut self, name: impl Into<String>) -> Builder {
-        self.settings.server_names.push(name.into());
+        self.site.server_names.push(name.into());
         self
     }
 
@@ -153,26 +157,6 @@ impl Builder {
         self
     }
 
-    /// Lets the users of this file administrate: put components into maintenance
-    /// (`POST /-/maint/NAME`) and reset them (`POST /-/reset/NAME`). Default: nobody may.
-    pub fn admin_users(mut self, users: HtpasswdFile) -> Builder {
-        self.guards.push(Arc::new(Guard::Users(users)));
-        self
-    }
-
-    /// Lets whoever has one of the tokens of this file administrate. Default: nobody may.
-    pub fn admin_tokens(mut self, tokens: TokenFile) -> Builder {
-        self.guards.push(Arc::new(Guard::Tokens(tokens)));
-        self
-    }
-
-    /// Who does what administrators ask for. Default: the server itself, which has no
-    /// configuration and keeps nothing.
-    pub(crate) fn admin(mut self, admin: Arc<dyn Admin>) -> Builder {
-        self.admin = admin;
-        self
-    }
-
     /// Listens in one more place, or answers agent-checks there. Default: none but the one that
     /// [`bind`](Builder::bind) is given.
     pub fn listen(mut self, settings: impl Into<ListenSettings>) -> Builder {
@@ -185,6 +169,19 @@ impl Builder {
     /// is replaced. Default: none.
     pub fn admin_socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.admin_socket = Some(path.into());
+        self
+    }
+
+    /// Lets the users of this file administrate: put components into maintenance
+    /// (`POST /-/maint/NAME`) and reset them (`POST /-/reset/NAME`). Default: nobody may.
+    pub fn admin_users(mut self, users: HtpasswdFile) -> Builder {
+        self.site.guards.push(Arc::new(Guard::Users(users)));
+        self
+    }
+
+    /// Lets whoever has one of the tokens of this file administrate. Default: nobody may.
+    pub fn admin_tokens(mut self, tokens: TokenFile) -> Builder {
+        self.site.guards.push(Arc::new(Guard::Tokens(tokens)));
         self
     }
 

@@ -7,7 +7,7 @@ use std::process::{self, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use failover::{Check, ExecCheck, ExitCodes, Health, Outcome, Signal, Signals, second};
+use failover::{Check, ExecCheck, ExitCodes, Health, Outcome, Side, Signal, Signals, second};
 
 use crate::place::{Place, exists, is_alone, is_root, is_running};
 use crate::support::{PATIENCE, eventually};
@@ -45,6 +45,24 @@ fn exit_codes_have_their_meaning() {
     }
     let killed = shell("kill -TERM $$").check();
     assert_eq!(said(&killed), "fail exec killed: signal 15");
+}
+
+#[test]
+fn a_number_is_held_to_its_limit() {
+    let limited = |script: &str| {
+        let check = shell(script).value("queue_depth", Side::Below, 20.0);
+        said(&check.unwrap().check())
+    };
+    let within = "ok value within limit: queue_depth is 17";
+    assert_eq!(limited("echo queue_depth 17"), within);
+    assert_eq!(limited("echo '{\"queue_depth\": 17}'"), within);
+    assert!(limited("echo queue_depth 20").starts_with("fail value beyond limit"));
+    assert_eq!(
+        limited("echo queue_depth 17; exit 1"),
+        "fail exec failed: queue_depth 17"
+    );
+    let long = "while :; do echo '# a line before the number'; done | head -n 1000";
+    assert!(limited(long).starts_with("fail answer too long"));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A run that takes time moves the clock itself, so that a late run needs no second thread.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use failover::{
@@ -24,12 +25,16 @@ pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(crate) struct Run {
     pub(crate) took: Duration,
     pub(crate) health: Health,
+    /// Something that the check looks at changes meanwhile.
+    pub(crate) is_nudged: bool,
 }
 
 /// How a background is set, and what its runs will be, over and over.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) every: Duration,
+    pub(crate) fast: Duration,
+    pub(crate) down: Duration,
     pub(crate) delay: Duration,
     pub(crate) initial: State,
     pub(crate) stale_after: Option<Duration>,
@@ -39,11 +44,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// "default max(3 x every, every + 2 x timeout)"
+    /// "default max(3 x every, every + 2 x timeout)", of the longest interval
     pub(crate) fn limit(&self) -> Duration {
         let timeout = self.budget.unwrap_or_default();
-        let default = (self.every * 3).max(self.every + timeout * 2);
+        let every = self.every.max(self.fast).max(self.down);
+        let default = (every * 3).max(every + timeout * 2);
         self.stale_after.unwrap_or(default)
+    }
+
+    /// From a start to the next, by the phase after the run.
+    pub(crate) fn interval(&self, phase: Phase) -> Duration {
+        match phase {
+            Phase::Healthy => self.every,
+            Phase::Unhealthy => self.down,
+            Phase::Suspicious | Phase::Recovering | Phase::Unknown => self.fast,
+        }
     }
 
     fn random(random: &mut Random, aspect: Aspect) -> Plan {
@@ -54,8 +69,18 @@ impl Plan {
         });
         let is_delayed = rules.is_none() && random.percent(20);
         let stale_after = random.one_of(&[None, Some(every / 2), Some(every), Some(every * 3)]);
+        let (fast, down) = match random.below(3) {
+            0 => (every, every),
+            1 => (every / 5, every * 2),
+            _ => {
+                let others = [every / 4, every / 2, every, every * 3];
+                (random.one_of(&others), random.one_of(&others))
+            }
+        };
         let mut plan = Plan {
             every,
+            fast,
+            down,
             delay: if is_delayed {
                 every / 3
             } else {
@@ -73,10 +98,15 @@ impl Plan {
             .map(|_| Run {
                 took: took(every, random),
                 health: weather.health(random),
+                is_nudged: false,
             })
             .collect();
         if !aspect.has_unknown() {
             plan.script.retain(|run| run.health != Health::Unknown);
+        }
+        // Never all of them: each nudge is a run more, at once.
+        for run in plan.script.iter_mut().skip(1).step_by(2) {
+            run.is_nudged = random.percent(25);
         }
         plan
     }
@@ -121,6 +151,22 @@ struct Scripted {
     clock: ManualClock,
     begin: Moment,
     starts: Arc<Mutex<Vec<Duration>>>,
+    nudge: Arc<OnceLock<Nudge>>,
+}
+
+/// Nudges the background that the task runs in.
+type Nudge = Box<dyn Fn() + Send + Sync>;
+
+impl Scripted {
+    fn nudge(&self) {
+        loop {
+            // The first runs may be over before who started the background has it in hand.
+            match self.nudge.get() {
+                Some(nudge) => return nudge(),
+                None => thread::yield_now(),
+            }
+        }
+    }
 }
 
 impl Check for Scripted {
@@ -132,6 +178,9 @@ impl Check for Scripted {
         };
         let run = self.script[turn % self.script.len()];
         self.clock.advance(run.took);
+        if run.is_nudged {
+            self.nudge();
+        }
         run.health.into()
     }
 
@@ -153,12 +202,14 @@ impl Real {
         let clock = ManualClock::new();
         let begin = clock.now();
         let starts = Arc::new(Mutex::new(Vec::new()));
+        let nudge = Arc::new(OnceLock::new());
         let task = Scripted {
             script: plan.script.clone(),
             budget: plan.budget,
             clock: clock.clone(),
             begin,
             starts: starts.clone(),
+            nudge: nudge.clone(),
         };
         let task: Box<dyn Check> = match &plan.rules {
             None => Box::new(task),
@@ -166,13 +217,17 @@ impl Real {
                 Box::new(rules.set_on(Hysteresis::new(task).clock(Arc::new(clock.clone()))))
             }
         };
-        let mut builder = Background::builder(task, plan.every).expect("a usable interval");
+        let mut builder = Background::builder(task, plan.every)
+            .and_then(|builder| builder.fast(plan.fast)?.down(plan.down))
+            .expect("usable intervals");
         if let Some(limit) = plan.stale_after {
             builder = builder.stale_after(limit).expect("a usable limit");
         }
         let builder = builder.clock(Arc::new(clock.clone())).delay(plan.delay);
         let background = builder.initial_state(plan.initial).start();
         let background = background.expect("a thread for the prober");
+        let board = background.board().expect("a background has a board");
+        let _ = nudge.set(Box::new(move || board.nudge()));
         clock.advance_and_settle(Duration::ZERO);
         Real {
             clock,
@@ -229,20 +284,32 @@ struct Timetable {
 }
 
 /// "first run at once, then at fixed rate from start to start, never two at a time, late runs
-/// skipped and counted"
+/// skipped and counted"; the rate goes by the phase after each run, and a nudge is a run that is
+/// not on the grid but may bring it forward.
 fn timetable(plan: &Plan, advances: &[Duration]) -> Timetable {
     let (mut runs, mut skipped, mut looks) = (Vec::new(), 0, Vec::new());
-    let (mut now, mut next) = (Duration::ZERO, plan.delay);
+    let (mut now, mut next, mut is_wanted) = (Duration::ZERO, plan.delay, false);
     for by in advances {
         now += *by;
-        while next <= now {
-            let Run { took, health } = plan.script[runs.len() % plan.script.len()];
-            let (start, end) = (next, next + took);
+        while next <= now || is_wanted {
+            let run = plan.script[runs.len() % plan.script.len()];
+            let free = runs.last().map_or(Duration::ZERO, |run: &Ran| run.end);
+            let is_on_grid = !is_wanted || next <= free;
+            let start = if is_on_grid { next.max(free) } else { free };
+            let (end, health) = (start + run.took, run.health);
+            is_wanted = run.is_nudged;
             runs.push(Ran { start, end, health });
-            next += plan.every;
-            while next < end {
-                next += plan.every;
-                skipped += 1;
+            let phase = standing(plan, &runs, end).1.unwrap_or(Phase::Unknown);
+            let interval = plan.interval(phase);
+            let mut then = if is_on_grid { next } else { start } + interval;
+            let mut missed = 0;
+            while then < end {
+                then += interval;
+                missed += 1;
+            }
+            if is_on_grid || then < next {
+                next = then;
+                skipped += missed;
             }
             now = now.max(end);
         }
@@ -391,6 +458,11 @@ impl Watched {
     fn count(&self, table: &Timetable, tally: &mut Tally) {
         tally.add(Mark::Runs, table.runs.len());
         tally.add(Mark::Skipped, table.skipped as usize);
+        let nudged = (0..table.runs.len()).filter(|run| {
+            let script = &self.plan.script;
+            script[run % script.len()].is_nudged
+        });
+        tally.add(Mark::Nudges, nudged.count());
         for pair in states(&self.plan, table).windows(2) {
             tally.note(match pair[1] {
                 State::Ok => Mark::ToOk,
@@ -432,6 +504,7 @@ fn a_background_keeps_to_its_timetable() {
         (Mark::Steps, 10_000),
         (Mark::Runs, 10_000),
         (Mark::Skipped, 1_000),
+        (Mark::Nudges, 1_000),
         (Mark::ToOk, 1_000),
         (Mark::ToFail, 1_000),
         (Mark::WentStale, 1_000),

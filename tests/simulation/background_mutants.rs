@@ -32,6 +32,10 @@ enum Mistake {
     TwoAtATime,
     LateRunsMoveTheGrid,
     UnknownIsSignOfLife,
+    PaceOfThePhaseBefore,
+    NudgedRunsMoveTheGrid,
+    NudgedRunsNeverHasten,
+    NudgesPreventTheNextRun,
 }
 
 /// A background of our own without a thread, for mistakes only: it goes on from step to step.
@@ -41,7 +45,9 @@ struct Small {
     next: Duration,
     held: State,
     fresh_until: Duration,
+    has_known: bool,
     last: Health,
+    is_wanted: bool,
     seen: Seen,
 }
 
@@ -66,7 +72,9 @@ impl Small {
             next: plan.delay,
             held: plan.initial,
             fresh_until: plan.delay + plan.limit(),
+            has_known: false,
             last: Health::Unknown,
+            is_wanted: false,
             seen,
         };
         small.advance(Duration::ZERO);
@@ -82,41 +90,71 @@ impl Small {
         self.seen.answer = answer(state, self.last);
     }
 
-    fn run(&mut self, Run { took, health }: Run) {
+    fn run(&mut self, run: Run) {
         let start = self.seen.now;
         self.seen.starts.push(start);
-        self.seen.now += took;
+        self.is_wanted = run.is_nudged;
+        self.seen.now += run.took;
         self.show();
-        if let Some(state) = health.known() {
+        let before = self.phase();
+        if let Some(state) = run.health.known() {
             self.held = state;
         }
-        if health.known().is_some() || self.mistake == Mistake::UnknownIsSignOfLife {
+        if run.health.known().is_some() {
+            self.has_known = true;
+        }
+        if run.health.known().is_some() || self.mistake == Mistake::UnknownIsSignOfLife {
             self.fresh_until = self.seen.now + self.plan.limit();
         }
-        self.last = health;
+        self.last = run.health;
         self.seen.runs += 1;
-        self.seen.failures += u64::from(health == Health::Fail);
-        self.seen.unknowns += u64::from(health == Health::Unknown);
+        self.seen.failures += u64::from(run.health == Health::Fail);
+        self.seen.unknowns += u64::from(run.health == Health::Unknown);
         self.show();
-        self.plan_next(start);
+        let phase = match self.mistake {
+            Mistake::PaceOfThePhaseBefore => before,
+            _ => self.phase(),
+        };
+        self.plan_next(start, self.plan.interval(phase));
         if self.mistake == Mistake::TwoAtATime {
             self.seen.now = start;
         }
     }
 
-    fn plan_next(&mut self, start: Duration) {
-        let (now, every) = (self.seen.now, self.plan.every);
-        self.next += every;
+    fn phase(&self) -> Phase {
+        if self.has_known {
+            self.seen.phase
+        } else {
+            Phase::Unknown
+        }
+    }
+
+    fn plan_next(&mut self, start: Duration, interval: Duration) {
+        let now = self.seen.now;
+        let is_on_grid = self.next <= start || self.mistake == Mistake::NudgedRunsMoveTheGrid;
+        let mut next = self.next.min(start) + interval;
+        let mut missed = 0;
         match self.mistake {
             Mistake::LateRunsPileUp | Mistake::TwoAtATime => {}
-            Mistake::PausesBetweenRuns => self.next = now + every,
-            Mistake::LateRunsMoveTheGrid => self.next = now.max(start + every),
+            Mistake::PausesBetweenRuns => next = now + interval,
+            Mistake::LateRunsMoveTheGrid => next = now.max(start + interval),
             _ => {
-                while self.next < now {
-                    self.next += every;
-                    self.seen.skipped += u64::from(self.mistake != Mistake::SkippedNotCounted);
+                while next < now {
+                    next += interval;
+                    missed += 1;
                 }
             }
+        }
+        let hastens = next < self.next && self.mistake != Mistake::NudgedRunsNeverHasten;
+        if is_on_grid || hastens {
+            self.next = next;
+            self.seen.skipped += match self.mistake {
+                Mistake::SkippedNotCounted => 0,
+                _ => missed,
+            };
+        }
+        if self.is_wanted && self.mistake == Mistake::NudgesPreventTheNextRun {
+            self.next += interval;
         }
     }
 }
@@ -124,8 +162,10 @@ impl Small {
 impl Running for Small {
     fn advance(&mut self, by: Duration) {
         let target = self.seen.now + by;
-        while self.next <= target.max(self.seen.now) {
-            self.seen.now = self.seen.now.max(self.next);
+        while self.is_wanted || self.next <= target.max(self.seen.now) {
+            if !self.is_wanted {
+                self.seen.now = self.seen.now.max(self.next);
+            }
             let script = &self.plan.script;
             self.run(script[self.seen.starts.len() % script.len()]);
         }
@@ -185,6 +225,37 @@ caught! {
     two_runs_at_a_time_are_caught: planted!(TwoAtATime);
     a_late_run_that_moves_the_later_ones_is_caught: planted!(LateRunsMoveTheGrid);
     an_unknown_run_taken_for_a_sign_of_life_is_caught: planted!(UnknownIsSignOfLife);
+    an_ignored_fast_pace_while_unknown_is_caught: |plan| fast_ignored(plan);
+    an_ignored_pace_while_down_is_caught: |plan| bent(plan, |plan| {
+        plan.stale_after = Some(plan.limit());
+        plan.down = plan.every;
+    });
+    paces_that_are_mixed_up_are_caught: |plan| bent(plan, |plan| {
+        (plan.fast, plan.down) = (plan.down, plan.fast);
+    });
+    a_default_limit_of_the_healthy_pace_is_caught: |plan| bent(plan, |plan| {
+        let even = Plan { fast: plan.every, down: plan.every, ..plan.clone() };
+        plan.stale_after = Some(even.limit());
+    });
+    the_pace_of_the_phase_before_the_run_is_caught: planted!(PaceOfThePhaseBefore);
+    an_ignored_nudge_is_caught: |plan| bent(plan, |plan| {
+        plan.script.iter_mut().for_each(|run| run.is_nudged = false);
+    });
+    nudged_runs_that_move_the_grid_are_caught: planted!(NudgedRunsMoveTheGrid);
+    nudged_runs_that_never_hasten_the_next_are_caught: planted!(NudgedRunsNeverHasten);
+    a_nudge_that_prevents_a_run_is_caught: planted!(NudgesPreventTheNextRun);
+}
+
+fn fast_ignored(plan: &Plan) -> Box<dyn Running> {
+    bent(plan, |plan| {
+        plan.stale_after = Some(plan.limit());
+        plan.fast = plan.every;
+    })
+}
+
+#[test]
+fn an_ignored_fast_pace_of_a_judged_check_is_caught() {
+    assert_caught(|random| episode(fast_ignored, Aspect::Judged, random));
 }
 
 #[test]

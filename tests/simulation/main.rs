@@ -10,9 +10,11 @@
 mod background;
 mod background_mutants;
 mod combine;
+mod forecast;
 mod judge;
 mod judge_mutants;
 mod model;
+mod odds;
 mod random;
 mod rules;
 mod tally;

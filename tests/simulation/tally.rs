@@ -21,6 +21,7 @@ pub(crate) enum Mark {
     Missed,
     Open,
     Runs,
+    Nudges,
     Skipped,
 }
 

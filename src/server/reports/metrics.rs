@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Row, Times, ailment, rows};
-use crate::check::maint::Mode;
+use crate::health::maint::Mode;
 use crate::health::{Reason, State};
 use crate::server::Shared;
 use crate::wire::json::push_decimal;
@@ -183,9 +183,9 @@ fn of_server(name: &str, shared: &Shared, times: &Times) -> Option<Value> {
             return times.wall_at(shared.started).map(in_seconds);
         }
         "failover_live" => u64::from(ailment(shared).is_none()),
-        "failover_config_generation" => shared.admin.generation(),
+        "failover_config_generation" => shared.admin().generation(),
         "failover_config_last_reload_successful" => {
-            u64::from(shared.admin.config().error.is_none())
+            u64::from(shared.admin().config().error.is_none())
         }
         "failover_http_requests_total" => shared.requests.load(Ordering::Relaxed) as u64,
         "failover_connections_held" => shared.held.load(Ordering::Relaxed) as u64,

@@ -2,13 +2,15 @@
 //! whoever else administrates.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use super::health::state_of_whole;
 use super::{DETAIL_LEN_MAX, Row, Times, ailment, cut, milliseconds, rows, seconds};
-use crate::check::maint::Maint;
 use crate::clock::Moment;
 use crate::component::{About, Sighting, blamed};
 use crate::event::{Event, What};
-use crate::health::{Reason, State};
+use crate::health::maint::Maint;
+use crate::health::{Phase, Reason, State};
 use crate::server::Shared;
 use crate::wire::json::Writer;
 
@@ -21,11 +23,11 @@ pub(super) fn text(shared: &Shared) -> String {
     json.key("version").text(env!("CARGO_PKG_VERSION"));
     json.key("pid").whole(u64::from(std::process::id()));
     seconds(json.key("uptime_s"), shared.pulse.age());
-    json.key("generation").whole(shared.admin.generation());
+    json.key("generation").whole(shared.admin().generation());
     date(&mut json, "now", times.now, &times);
     json.key("live").flag(ailment(shared).is_none());
     json.key("state").text(state_of_whole(&rows).word());
-    let config = shared.admin.config();
+    let config = shared.admin().config();
     json.key("config").begin_object();
     json.key("file").text_or_null(config.file.as_deref());
     json.key("error").text_or_null(config.error.as_deref());
@@ -155,39 +157,90 @@ pub(super) fn events(shared: &Shared, after: u64) -> String {
 
 /// Every event has every key, so that readers need not ask which are there.
 fn event(json: &mut Writer, event: &Event, times: &Times) {
+    let said = Said::of(&event.what);
     json.begin_object();
     json.key("seq").whole(event.sequence);
     date(json, "at", event.at, times);
     json.key("component").text(&event.component);
-    match &event.what {
-        What::Changed {
-            from,
-            to,
-            phase,
-            outcome,
-            runs,
-        } => {
-            json.key("what").text("changed");
-            json.key("from").text(from.word());
-            json.key("to").text(to.word());
-            json.key("phase").text(phase.word());
-            json.key("reason").text(outcome.reason.words());
-            json.key("detail")
-                .text(cut(&outcome.detail, DETAIL_LEN_MAX));
-            milliseconds(json.key("took_ms"), outcome.took);
-            json.key("run").whole(*runs);
-        }
-        What::Panicked { message } => {
-            json.key("what").text("panicked");
-            for key in ["from", "to", "phase"] {
-                json.key(key).null();
-            }
-            json.key("reason").text(Reason::CheckPanicked.words());
-            json.key("detail").text(cut(message, DETAIL_LEN_MAX));
-            json.key("took_ms").null();
-            json.key("run").null();
-        }
+    json.key("what").text(said.what);
+    for (key, word) in [
+        ("from", said.from.map(State::word)),
+        ("to", said.to.map(State::word)),
+        ("phase", said.phase.map(Phase::word)),
+    ] {
+        json.key(key).text_or_null(word);
+    }
+    json.key("reason").text(said.reason);
+    json.key("detail").text(cut(said.detail, DETAIL_LEN_MAX));
+    match said.took {
+        Some(took) => milliseconds(json.key("took_ms"), took),
+        None => json.key("took_ms").null(),
+    }
+    match said.run {
+        Some(run) => json.key("run").whole(run),
+        None => json.key("run").null(),
     }
     json.key("blamed").text_or_null(event.blamed.as_deref());
     json.end_object();
+}
+
+/// What the kinds of events have to say.
+#[derive(Default)]
+struct Said<'a> {
+    what: &'static str,
+    from: Option<State>,
+    to: Option<State>,
+    phase: Option<Phase>,
+    reason: &'static str,
+    detail: &'a str,
+    took: Option<Duration>,
+    run: Option<u64>,
+}
+
+impl Said<'_> {
+    fn of(what: &What) -> Said<'_> {
+        match what {
+            What::Changed {
+                from,
+                to,
+                phase,
+                outcome,
+                runs,
+            } => Said {
+                what: "changed",
+                from: Some(*from),
+                to: Some(*to),
+                phase: Some(*phase),
+                reason: outcome.reason.words(),
+                detail: &outcome.detail,
+                took: Some(outcome.took),
+                run: Some(*runs),
+            },
+            What::Settled {
+                state,
+                phase,
+                outcome,
+            } => Said {
+                what: "settled",
+                to: Some(*state),
+                phase: Some(*phase),
+                reason: outcome.reason.words(),
+                detail: &outcome.detail,
+                took: Some(outcome.took),
+                ..Said::default()
+            },
+            What::Maintenance { maint } => Said {
+                what: "maintenance",
+                reason: maint.as_ref().map_or("off", |maint| maint.mode.word()),
+                detail: maint.as_ref().map_or("", |maint| &maint.because),
+                ..Said::default()
+            },
+            What::Panicked { message } => Said {
+                what: "panicked",
+                reason: Reason::CheckPanicked.words(),
+                detail: message,
+                ..Said::default()
+            },
+        }
+    }
 }

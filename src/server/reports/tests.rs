@@ -20,7 +20,7 @@ use crate::decide::background::Background;
 use crate::health::{Health, Outcome};
 use crate::log::Log;
 use crate::server::{Builder, HealthCheckServer};
-use crate::wire::json::is_valid;
+use crate::wire::json::tests::is_valid;
 
 const SECOND: Duration = Duration::from_secs(1);
 

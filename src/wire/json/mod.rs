@@ -6,10 +6,6 @@ mod read;
 mod write;
 
 pub(crate) use read::{Found, Value, find};
-pub(crate) use write::{Writer, plain, push_decimal};
-
-/// Whether a text is one JSON value and nothing else.
 #[cfg(test)]
-pub(crate) fn is_valid(text: &str) -> bool {
-    find(text.as_bytes(), "").is_whole
-}
+pub(crate) use write::tests;
+pub(crate) use write::{Writer, push_decimal};

@@ -180,11 +180,8 @@ fn what_runs_the_server_is_asked_and_told_of() {
     fs::write(&path, "0123456789abcdef\n").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let tokens = TokenFile::open(&path).unwrap();
-    let site = Site::with(|builder| {
-        builder
-            .admin(Arc::new(Recorded::default()))
-            .admin_tokens(tokens)
-    });
+    let site = Site::with(|builder| builder.admin_tokens(tokens));
+    site.server.administer(Arc::new(Recorded::default()));
     let reset = Oneshot::new(State::Fail);
     let check = Box::new(reset.clone());
     site.mount_check("mail/a", check, Some(Box::new(reset.clone())), about());

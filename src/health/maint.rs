@@ -4,9 +4,9 @@
 //! track-files and the page all see the same. The check goes on running underneath.
 #![forbid(unsafe_code)]
 
+use super::{Health, Outcome, Reason, State};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::health::{Health, Outcome, Reason, State};
 
 /// How a component in maintenance answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Maint {
     }
 
     /// What is told as the outcome when it changes the state.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         let reason = match self.mode {
             Mode::Drain => Reason::Drained,
             Mode::Hold(_) => Reason::Held,
