@@ -117,9 +117,10 @@ impl Dispatcher {
     /// # Errors
     /// No thread could be had.
     pub(crate) fn start(self: &Arc<Self>, listeners: Vec<Listener>, log: Log) -> Result<(), Error> {
-        let Some(waiter) = locked(&self.waiter).take() else {
+        let Some(mut waiter) = locked(&self.waiter).take() else {
             return Ok(());
         };
+        waiter.announce();
         self.beat();
         let dispatcher = self.clone();
         // The listeners may be a library user's.
