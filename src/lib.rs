@@ -62,7 +62,11 @@
 //! - Time: everything that decides reads a [`Clock`]. With a [`ManualClock`] a test makes hours
 //!   pass in no time.
 //! - Several listeners, each with its rules: [`ListenSettings`]; HAProxy's agent-check:
-//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`].
+//!   [`AgentSettings`]; administration over a Unix socket: [`AdminSocket`], and over TCP with a
+//!   [`TokenFile`] or an [`HtpasswdFile`].
+//! - Reports under the server's own paths, which only look: `/health`, `/health/live`,
+//!   `/health/ready`, `/health/startup` and `/NAME?format=json` (health+json), `/metrics`
+//!   ([`METRICS`]), `/-/status`, `/-/events`.
 //! - What outlives a restart: a [`Store`]. systemd: a [`Notifier`].
 //! - In advance: a [`Forecast`] says how long a failure takes to be noticed and how often a lost
 //!   probe is taken for one; [`replay`] judges outcomes that were by other rules.
@@ -78,7 +82,7 @@
 //! | `units`, `clock` | counts, durations, thresholds; time, and waiting for it |
 //! | `health` | the vocabulary: health, state, phase, reason, outcome |
 //! | `log`, `event`, `store` | logging that never blocks; what happened; the state directory |
-//! | `wire` | pure codecs: HTTP, URLs, JSON, DNS, TLS, PostgreSQL, HAProxy, digests |
+//! | `wire` | pure codecs: HTTP, URLs, JSON, forms, DNS, TLS, PostgreSQL, HAProxy, digests |
 //! | `net`, `auth` | names, deadlines, dialling, other programs; who may do what |
 //! | `client` | whole conversations as a client, one file for each protocol |
 //! | `check` | the trait, the prober that runs checks, and one file for each kind of check |
@@ -131,7 +135,7 @@ pub use log::{Level, Log};
 pub use net::cidr::Cidr;
 pub use net::dial::Family;
 pub use net::port::Port;
-pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView};
+pub use server::{AgentAdmin, AgentReply, AgentSettings, AgentView, METRICS};
 pub use server::{
     Builder as ServerBuilder, HealthCheckServer, ListenSettings, Running, ServerHandle,
 };

@@ -22,8 +22,11 @@ const MODE_OTHERS: u32 = 0o006;
 /// by everybody (its group may, since that is how a service of its own user is given a secret), is
 /// too long, or has nothing in its first line.
 pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
-    let mut content = Vec::new();
-    read_private(path, &mut content).map_err(|error| format!("{}: {error}", path.display()))?;
+    let shown = |error: io::Error| format!("{}: {error}", path.display());
+    let mut content = read_private(path, SECRET_LEN_MAX).map_err(shown)?;
+    if content.len() as u64 > SECRET_LEN_MAX {
+        return Err(shown(io::Error::other("over 1 KiB; expected one line")));
+    }
     let line_end = content.iter().position(|byte| *byte == b'\n');
     content.truncate(line_end.unwrap_or(content.len()));
     if content.last() == Some(&b'\r') {
@@ -36,7 +39,8 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
-fn read_private(path: &Path, content: &mut Vec<u8>) -> io::Result<()> {
+/// The content of a file that is not everybody's, or a byte more of it than that.
+pub(super) fn read_private(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
     // Before it is opened, since opening a pipe waits for a writer.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("no regular file"));
@@ -47,11 +51,9 @@ fn read_private(path: &Path, content: &mut Vec<u8>) -> io::Result<()> {
         let what = "everybody may read or write it; expected mode 0600 or 0640";
         return Err(io::Error::other(what));
     }
-    file.take(SECRET_LEN_MAX + 1).read_to_end(content)?;
-    if content.len() as u64 > SECRET_LEN_MAX {
-        return Err(io::Error::other("over 1 KiB; expected one line"));
-    }
-    Ok(())
+    let mut content = Vec::new();
+    file.take(len_max + 1).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 #[cfg(test)]

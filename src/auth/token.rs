@@ -5,12 +5,9 @@
 //! seldom, and so an edit is in force at once. Nothing here shows a token.
 #![forbid(unsafe_code)]
 
-use std::error;
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::secret::read_private;
 use super::{Access, same};
 use crate::error::Error;
 
@@ -22,9 +19,6 @@ const TOKEN_LEN_MIN: usize = 16;
 
 /// Longer ones are no tokens, but something else in the wrong file.
 const TOKEN_LEN_MAX: usize = 512;
-
-/// Bits of a file's mode by which others than its owner and group may read or change it.
-const OTHERS: u32 = 0o006;
 
 /// Bearer tokens in a file: whoever sends one of them, in `Authorization: Bearer TOKEN`, is let in.
 ///
@@ -61,10 +55,8 @@ impl TokenFile {
     /// Looks whether the file at `path` can be used.
     ///
     /// # Errors
-    /// [`ErrorKind::System`](crate::ErrorKind::System) if the file cannot be read;
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it is not a regular file, is over
-    /// 16 KiB, may be read or written by others, has no token, or a line that is none. The message
-    /// never shows a token.
+    /// The file cannot be read, is not a regular file, is over 16 KiB, may be read or written by
+    /// others, has no token, or a line that is none. The message never shows a token.
     pub fn open(path: impl Into<PathBuf>) -> Result<TokenFile, Error> {
         let file = TokenFile(path.into());
         read(&file.0)?;
@@ -76,7 +68,7 @@ impl TokenFile {
     pub fn verify(&self, authorization: Option<&str>) -> Access {
         let text = match read(&self.0) {
             Ok(text) => text,
-            Err(error) => return Access::Unavailable(described(&error)),
+            Err(error) => return Access::Unavailable(error.to_string()),
         };
         let Some(sent) = authorization.and_then(bearer) else {
             return Access::Denied;
@@ -112,54 +104,34 @@ fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The file's text, in which every line is good.
 fn read(path: &Path) -> Result<String, Error> {
-    let shown = path.display();
-    let unreadable = |error| Error::system(format!("{shown}: cannot be read"), error);
-    let refused = |why: &str| Err(Error::invalid(format!("{shown}: {why}")));
-    // Opening a named pipe would wait for its writer.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return refused("not a regular file");
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & OTHERS != 0 {
-        return refused("others may read or write it; expected chmod 600 or 640");
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    let refused = |why: &str| Error::invalid(format!("{}: {why}", path.display()));
+    let bytes = read_private(path, FILE_MAX).map_err(|error| refused(&error.to_string()))?;
     if bytes.len() as u64 > FILE_MAX {
-        return refused("file over 16384 bytes");
+        return Err(refused("file over 16384 bytes"));
     }
-    let Ok(text) = String::from_utf8(bytes) else {
-        return refused("not text");
-    };
+    let text = String::from_utf8(bytes).map_err(|_| refused("not text"))?;
     let is_token = |token: &str| {
         (TOKEN_LEN_MIN..=TOKEN_LEN_MAX).contains(&token.len())
             && token.bytes().all(|byte| byte.is_ascii_graphic())
     };
     if let Some((number, _)) = tokens(&text).find(|(_, token)| !is_token(token)) {
         return Err(Error::invalid(format!(
-            "{shown}:{number}: not a token; \
-             expected {TOKEN_LEN_MIN} to {TOKEN_LEN_MAX} visible ASCII characters"
+            "{}:{number}: not a token; \
+             expected {TOKEN_LEN_MIN} to {TOKEN_LEN_MAX} visible ASCII characters",
+            path.display()
         )));
     }
     if tokens(&text).next().is_none() {
-        return refused("no token; expected one a line");
+        return Err(refused("no token; expected one a line"));
     }
     Ok(text)
 }
 
-/// The message with its cause, for where only a text is kept.
-fn described(error: &Error) -> String {
-    match error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::super::tests::Folder;
     use super::*;
 
@@ -210,7 +182,7 @@ mod tests {
         assert_eq!(verify(&file, OTHER), granted());
         write(&folder, OTHER, 0o604);
         let expected = format!(
-            "{}: others may read or write it; expected chmod 600 or 640",
+            "{}: everybody may read or write it; expected mode 0600 or 0640",
             path.display()
         );
         assert_eq!(verify(&file, OTHER), Access::Unavailable(expected));
@@ -227,7 +199,7 @@ mod tests {
             ("hunter2", 0o600, ":1: not a token; expected 16 to 512 "),
             ("\n#\nhunter2 hunter2 hunter2", 0o600, ":3: not a token"),
             ("# nothing", 0o600, ": no token; expected one a line"),
-            (TOKEN, 0o602, ": others may read or write it"),
+            (TOKEN, 0o602, ": everybody may read or write it"),
             (&"#".repeat(16_385), 0o600, ": file over 16384 bytes"),
         ] {
             let path = write(&folder, text, mode);
@@ -239,7 +211,7 @@ mod tests {
             assert!(!message.contains("hunter2"));
         }
         let error = TokenFile::open("/dev/null").unwrap_err().to_string();
-        assert_eq!(error, "/dev/null: not a regular file");
+        assert_eq!(error, "/dev/null: no regular file");
         assert!(TokenFile::open(folder.path("none")).is_err());
     }
 }

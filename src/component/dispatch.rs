@@ -117,9 +117,10 @@ impl Dispatcher {
     /// # Errors
     /// No thread could be had.
     pub(crate) fn start(self: &Arc<Self>, listeners: Vec<Listener>, log: Log) -> Result<(), Error> {
-        let Some(waiter) = locked(&self.waiter).take() else {
+        let Some(mut waiter) = locked(&self.waiter).take() else {
             return Ok(());
         };
+        waiter.announce();
         self.beat();
         let dispatcher = self.clone();
         // The listeners may be a library user's.
@@ -245,20 +246,20 @@ impl Dispatcher {
         }
     }
 
-    /// Whether it has a line of its own. What a human does, and what happens once, always has.
+    /// Whether it has a line of its own.
     fn is_logged(&self, event: &Event) -> bool {
-        if !matches!(event.what, What::Changed { .. }) {
+        if matches!(event.what, What::Maintenance { .. } | What::Settled { .. }) {
+            // Humans do not flap, and want to find what they did; the other happens once.
             return true;
         }
         let mut watched = locked(&self.watched);
         // From the end: the newest of that name is the one that is mounted.
         let mut newest = watched.iter_mut().rev();
         let is_it = |watched: &&mut Watched| watched.is_named(&event.component);
-        let now = self.clock.now();
         // What is mounted no more flaps no more.
         newest
             .find(is_it)
-            .is_none_or(|watched| watched.fold.admits(now))
+            .is_none_or(|watched| watched.fold.admits(event.at))
     }
 
     /// One line for each component that flapped in a minute that is over.

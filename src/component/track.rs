@@ -134,6 +134,7 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     fn folder(name: &str) -> PathBuf {
         let name = format!("failover-track-{name}-{}", std::process::id());
@@ -167,17 +168,17 @@ mod tests {
         let files = TrackFiles::start(Log::none()).unwrap();
         files.set(&folder.join("missing/a"), "1");
         files.set(&folder.join("b"), "0");
-        let until = std::time::Instant::now() + Duration::from_secs(30);
-        let reads = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-        while reads(&folder.join("b")).is_empty() && std::time::Instant::now() < until {
-            std::thread::yield_now();
-        }
-        assert_eq!(reads(&folder.join("b")), "0\n");
+        let until = SystemClock.now() + Duration::from_secs(30);
+        let says = |path: &Path, value: &str| {
+            let says_it = || fs::read_to_string(path).is_ok_and(|text| text == value);
+            while !says_it() && SystemClock.now() < until {
+                std::thread::yield_now();
+            }
+            assert!(says_it(), "{path:?} does not say {value:?}");
+        };
+        says(&folder.join("b"), "0\n");
         fs::create_dir(folder.join("missing")).unwrap();
-        while reads(&folder.join("missing/a")).is_empty() && std::time::Instant::now() < until {
-            std::thread::yield_now();
-        }
-        assert_eq!(reads(&folder.join("missing/a")), "1\n");
+        says(&folder.join("missing/a"), "1\n");
         drop(files);
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -55,6 +55,7 @@ pub use listening::ListenSettings;
 use listening::{Listeners, Listening};
 use park::Inbox;
 use pulse::Pulse;
+pub use reports::METRICS;
 use reports::Times;
 pub use settings::Builder;
 use settings::Settings;
@@ -274,11 +275,6 @@ impl HealthCheckServer {
         })
     }
 
-    /// Whether its own threads do their work; what components come to has no part in it.
-    pub(crate) fn is_live(&self) -> bool {
-        reports::ailment(&self.shared).is_none()
-    }
-
     /// Has administrators' wishes done by `admin`; to be called once.
     pub(crate) fn administer(&self, admin: Arc<dyn Admin>) {
         let _ = self.shared.admin.set(admin);
@@ -305,6 +301,12 @@ impl HealthCheckServer {
     /// alone it is `0.0.0.0:0`.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address()
+    }
+
+    /// Whether the server's own threads go on, as `/health/live` says it; for a watchdog. No
+    /// component ever changes it.
+    pub fn is_live(&self) -> bool {
+        reports::ailment(&self.shared).is_none()
     }
 
     /// A handle that stops the server from any thread.

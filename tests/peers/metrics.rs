@@ -36,10 +36,10 @@ fn serve() -> Failover {
     let up = Service::start();
     let mut down = Service::start();
     down.stop();
-    let words = format!(
-        "component a/up tcp {up} component down tcp {down} component asked tcp {up} on-request"
-    );
-    let failover = Failover::serve(&words);
+    let failover = Failover::serve(&format!(
+        "component a/up\n  tcp {up}\ncomponent down\n  tcp {down}\n\
+         component asked\n  tcp {up}\n  on-request"
+    ));
     failover.wait_for("/a/up", "HTTP/1.0 200 OK");
     failover.wait_for("/down", "HTTP/1.0 503 FAIL");
     failover

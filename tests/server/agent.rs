@@ -159,9 +159,12 @@ fn a_view_of_ones_own_is_asked_and_controls_what_was_handed_over() {
     let served = served();
     let view = || Maintenance(served.server.handle());
     for (settings, answer) in [
-        (settings().view(view()), "up\n"),
+        (settings().view(view()), "down #drain\n"),
         (settings().view(view()).controls_admin(), "drain up\n"),
-        (settings().view(view()).controls_weight(), "up 25%\n"),
+        (
+            settings().view(view()).controls_weight(),
+            "down 25% #drain\n",
+        ),
         (
             settings().controls_admin().controls_weight(),
             "ready up 100%\n",

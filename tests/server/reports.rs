@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use failover::{
-    Background, HealthCheckServer, HtpasswdFile, ManualClock, Oneshot, Reply, ServerBuilder,
-    TokenFile, fail, ok, second,
+    AdminSocket, Background, HealthCheckServer, HtpasswdFile, ListenSettings, ManualClock, Oneshot,
+    Reply, ServerBuilder, TokenFile, fail, ok, second,
 };
 
-use crate::support::{Gate, PATIENCE, Served, body, eventually, rest, status};
+use crate::support::{Gate, PATIENCE, Served, ask, body, eventually, rest, status};
 
 const TOKEN: &str = "q83vASNFZ4mrze8BI0Vn";
 const BEARER: &str = "Authorization: Bearer q83vASNFZ4mrze8BI0Vn\r\n";
@@ -30,7 +30,7 @@ impl Secret {
     fn new(text: &str) -> Secret {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::SeqCst);
-        let name = format!("failover-admin-{}-{number}", std::process::id());
+        let name = format!("failover-reports-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -199,6 +199,48 @@ fn nobody_administrates_until_a_credential_is_configured() {
 }
 
 #[test]
+fn the_admin_socket_needs_no_credential() {
+    let path = Secret::new("");
+    fs::remove_file(&path.0).unwrap();
+    let builder = HealthCheckServer::builder().admin_socket(&path.0);
+    let served = Served::with(builder, |server| mount(server, "mail", true));
+    let admin = AdminSocket::new(&path.0);
+    let fields = b"mode=drain&because=moved";
+    let (status, text) = admin.request("POST", "/-/maint/mail", fields).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(text.starts_with("mail is in maintenance (drain)"), "{text}");
+    assert_eq!(served.get("/mail"), "FAIL");
+    let (_, shown) = admin.request("GET", "/-/status", b"").unwrap();
+    assert!(
+        String::from_utf8(shown)
+            .unwrap()
+            .contains(r#""because":"moved""#)
+    );
+    assert!(served.server.is_live());
+}
+
+#[test]
+fn who_may_ask_for_components_only_sees_no_page_and_administrates_nothing() {
+    let token = Secret::new(TOKEN);
+    let rules = ListenSettings::new("127.0.0.1:0")
+        .unwrap()
+        .only_components();
+    let served = Served::with(tokens(&token).listen(rules), |server| {
+        mount(server, "mail", true);
+    });
+    let address = served.server.addresses()[1];
+    eventually("the first outcome", || served.get("/mail") == "OK");
+    let page = ask(address, "GET / HTTP/1.0\r\nAccept: text/html\r\n\r\n");
+    assert_eq!(body(&page), "OK");
+    for path in ["/-/reload", "/-/maint/mail?mode=drain", "/-/reset/mail"] {
+        let answer = ask(address, format!("POST {path} HTTP/1.0\r\n{BEARER}\r\n"));
+        assert_eq!(status(&answer), 404, "{path}");
+    }
+    assert_eq!(served.get("/mail"), "OK");
+}
+
+#[test]
 fn an_administrator_needs_the_right_credentials_and_the_right_page() {
     let (token, users) = (Secret::new(TOKEN), Secret::new(BOB));
     let builder = tokens(&token).admin_users(HtpasswdFile::open(&users.0).unwrap());
@@ -227,7 +269,7 @@ fn an_administrator_needs_the_right_credentials_and_the_right_page() {
     fs::set_permissions(&token.0, Permissions::from_mode(0o644)).unwrap();
     let answer = post(&served, path, BEARER);
     assert_eq!(status(&answer), 500, "{answer}");
-    assert!(!answer.contains("failover-admin"), "{answer}");
+    assert!(!answer.contains("failover-reports"), "{answer}");
     assert_eq!(status(&post(&served, path, BOBS)), 200);
 }
 

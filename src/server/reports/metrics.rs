@@ -17,8 +17,8 @@ use crate::wire::json::push_decimal;
 
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every metric: its name, its type, and what it says.
-pub(crate) const METRICS: &[(&str, &str, &str)] = &[
+/// Every metric of `/metrics`, in its order: its name, its type, and what it says.
+pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "failover_build_info",
         "gauge",
@@ -54,6 +54,11 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
         "failover_connections_held",
         "gauge",
         "Connections that wait: unfinished, for a run, or for a desk.",
+    ),
+    (
+        "failover_connections_refused_total",
+        "counter",
+        "Connections that were closed because no allowed range held their peer.",
     ),
     (
         "failover_events_dropped_total",
@@ -184,6 +189,7 @@ fn of_server(name: &str, shared: &Shared, times: &Times) -> Option<Value> {
         }
         "failover_http_requests_total" => shared.requests.load(Ordering::Relaxed) as u64,
         "failover_connections_held" => shared.held.load(Ordering::Relaxed) as u64,
+        "failover_connections_refused_total" => shared.refused.load(Ordering::Relaxed) as u64,
         "failover_events_dropped_total" => shared.components.dispatcher().dropped(),
         _ => return None,
     };

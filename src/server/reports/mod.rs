@@ -12,6 +12,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use metrics::METRICS;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};

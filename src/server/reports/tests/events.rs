@@ -62,41 +62,54 @@ fn the_last_events_are_kept() {
 
 #[test]
 fn a_component_that_flaps_is_folded_into_one_line_a_minute() {
-    let site = Site::new(&[("a", Health::Ok, about())]);
-    let lines_of = |what: &str| {
+    let site = Site::with(|builder| builder);
+    let mut runs = 0;
+    // Forty times another state, and then ok for a long time.
+    let flaps = move || {
+        runs += 1;
+        runs > 40 || runs % 2 == 1
+    };
+    let background = Background::builder(flaps, 1)
+        .unwrap()
+        .clock(Arc::new(site.clock.clone()))
+        .start()
+        .unwrap();
+    site.add("a", Box::new(background), None, about());
+    site.start();
+    let lines_with = |what: &str| {
         let lines = site.log.lines();
         lines.iter().filter(|line| line.contains(what)).count()
     };
-    // A run every ten seconds cannot flap so often; a human who puts it in and out again can.
+    site.clock.advance_and_settle(50 * SECOND);
+    site.until("/-/events", r#""last":41"#);
+    assert_eq!((lines_with(" -> "), lines_with("folded=")), (10, 0));
+    // What a human does is logged whatever the component does.
     let component = site.components().find(b"a").unwrap();
-    let drain = Maint {
+    let drain = || Maint {
         mode: Mode::Drain,
         since: site.clock.now(),
         until: None,
         because: String::new(),
     };
-    for _ in 0..20 {
-        component.board().maintain(Some(drain.clone()));
-        component.board().maintain(None);
-    }
-    // Each time a human's act and the change that it makes.
-    site.until("/-/events", r#""last":81"#);
-    assert_eq!(lines_of("maintenance="), 40, "what humans do is not folded");
-    assert_eq!(lines_of("state=\"ok -> fail\"") + lines_of("-> ok\""), 10);
-    assert_eq!(lines_of("folded="), 0);
-    site.clock.advance_and_settle(60 * SECOND);
-    let expected = String::from("component=a folded=31 within=1m state=\"ok\" phase=healthy");
-    assert!(
-        site.log.lines().contains(&expected),
-        "{:?}",
-        site.log.lines()
+    component.board().maintain(Some(drain()));
+    site.until("/-/events", r#""last":43"#);
+    assert_eq!(
+        (lines_with("maintenance=drain"), lines_with(" -> ")),
+        (1, 10)
     );
+    component.board().maintain(None);
+    site.until("/-/events", r#""last":45"#);
+    // A minute after the first.
+    site.clock.advance_and_settle(11 * SECOND);
+    let expected = String::from("component=a folded=33 within=1m state=\"ok\" phase=healthy");
+    let lines = site.log.lines();
+    assert!(lines.contains(&expected), "{lines:?}");
     // The next minute is quiet, and then all is as before.
-    site.clock.advance_and_settle(60 * SECOND);
-    assert_eq!(lines_of("folded="), 1);
-    component.board().maintain(Some(drain));
-    site.until("/-/events", r#""last":83"#);
-    assert_eq!(lines_of("state=\"ok -> fail\"") + lines_of("-> ok\""), 11);
+    site.clock.advance_and_settle(61 * SECOND);
+    assert_eq!((lines_with(" -> "), lines_with("folded=")), (10, 1));
+    component.board().maintain(Some(drain()));
+    site.until("/-/events", r#""last":47"#);
+    assert_eq!((lines_with(" -> "), lines_with("folded=")), (11, 1));
 }
 
 #[test]

@@ -208,13 +208,17 @@ fn liveness_depends_on_our_own_threads_only() {
     let (open, gate) = channel::<()>();
     let gate: Mutex<Receiver<()>> = Mutex::new(gate);
     let site = Site::with(|builder| builder);
+    let (begun, has_begun) = channel();
+    let begun: Mutex<Sender<()>> = Mutex::new(begun);
     site.server.on_event(move |_| {
+        let _ = locked(&begun).send(());
         let _ = locked(&gate).recv_timeout(PATIENCE);
     });
     site.say("a", Outcome::from(false));
     site.mount("a", about());
     // Its first event blocks the dispatcher, which is no waiter of the clock meanwhile.
-    site.start();
+    drop(site.server.start().unwrap());
+    has_begun.recv_timeout(PATIENCE).unwrap();
     site.clock.advance(10 * SECOND);
     assert_eq!(site.get("/health/live").0, 200);
     site.clock.advance(2 * SECOND);

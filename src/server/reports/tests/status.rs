@@ -41,6 +41,7 @@ failover_config_generation 1
 failover_config_last_reload_successful 1
 failover_http_requests_total 1
 failover_connections_held 1
+failover_connections_refused_total 0
 failover_events_dropped_total 0
 failover_component_state{{component="asked"}} -1
 failover_component_state{{component="mail"}} 0
