@@ -68,18 +68,13 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     let told = manager.ready("answering");
     tell_of(&log, told);
     watch::feed_watchdog(&server, &manager, &log)?;
-    loop {
-        match signals.wait() {
-            Signal::Hangup => {
-                tell_of(&log, manager.reloading());
-                let status = match daemon.reload() {
-                    Ok(generation) => format!("answering, generation {generation}"),
-                    Err(_) => String::from("answering, a new configuration was refused"),
-                };
-                tell_of(&log, manager.ready(&status));
-            }
-            Signal::Interrupt | Signal::Terminate => break,
-        }
+    while signals.wait() == Signal::Hangup {
+        tell_of(&log, manager.reloading());
+        let status = match daemon.reload() {
+            Ok(generation) => format!("answering, generation {generation}"),
+            Err(_) => String::from("answering, a new configuration was refused"),
+        };
+        tell_of(&log, manager.ready(&status));
     }
     tell_of(&log, manager.stopping());
     server.handle().shutdown();

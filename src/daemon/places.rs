@@ -52,9 +52,9 @@ impl Places {
         let mut opened: Vec<&Place> = Vec::new();
         for place in self.0.iter().filter(|place| !was(place)) {
             if let Err(error) = server.listen_also(place.settings()?) {
-                opened
-                    .iter()
-                    .for_each(|place| drop(server.close(place.address())));
+                for place in opened {
+                    server.close(place.address());
+                }
                 return Err(error);
             }
             opened.push(place);
