@@ -60,7 +60,7 @@ impl Origin {
 
 fn answer(mut stream: TcpStream, way: u8) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.read(&mut [0; 4_096])?;
+    let _ = stream.read(&mut [0; 4_096])?;
     let answer = match way {
         1 => "HTTP/1.0 503 Busy\r\nContent-Length: 2\r\n\r\nNO",
         2 => "",
