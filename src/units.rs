@@ -107,6 +107,12 @@ impl Span {
     /// Ten years: longer than anything that is waited for, short enough never to overflow a sum.
     pub const MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
+    /// A constant of the program's own, of at least one second.
+    pub(crate) const fn seconds(n: u32) -> Span {
+        assert!(n > 0);
+        Span(Duration::from_secs(n as u64))
+    }
+
     /// The length as std's type.
     pub fn duration(self) -> Duration {
         self.0

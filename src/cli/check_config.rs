@@ -2,16 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::options::Words;
-use super::{Exit, complain, say};
+use super::{Exit, complain, ended, say};
 use crate::config::plan;
 use crate::config::problem::Severity;
 
 const USAGE: &str = "usage: failover check-config [-c FILE]\n";
 
 pub(super) fn run(words: &[String]) -> Exit {
-    match check(words) {
-        Ok(exit) | Err(exit) => exit,
-    }
+    ended(check(words))
 }
 
 fn check(words: &[String]) -> Result<Exit, Exit> {

@@ -11,6 +11,13 @@ usage: failover COMMAND [WORD]...
 
   run [-c FILE]                      the daemon: check, judge, answer load balancers
   check-config [-c FILE]             say everything that is wrong with a configuration
+  explain [-c FILE] [NAME]...        what it means in seconds and in false alarms
+  replay [-c FILE] NAME < OUTCOMES   what its rules would have made of outcomes that were
+  status                             what the running daemon knows
+  events [--follow]                  what happened, and what happens
+  reset NAME                         a manual reset
+  maint NAME drain|hold|off [for DURATION] [because TEXT]
+                                     maintenance of a component
   probe CHECK [SETTING]...           check once; exit 0 when healthy, else 1
   help [COMMAND|KEYWORD|reasons]     this, or more about one thing
   version                            the version
@@ -46,6 +53,70 @@ const COMMANDS: &[(&str, &str)] = &[
   Reads a configuration and all that it includes, and says everything that is
   wrong with it, or worth a warning, with its line. Exit 0 when it can be used,
   else 78.
+",
+    ),
+    (
+        "explain",
+        "failover explain [-c FILE] [NAME]...
+
+  Says for each component what is asked and how often, how long a failure and a
+  recovery take at best, typically and at worst, how often a lossy network would
+  raise a false alarm, and what a HAProxy or keepalived that asks adds. From the
+  numbers that the daemon uses.
+",
+    ),
+    (
+        "replay",
+        "failover replay [-c FILE] NAME < OUTCOMES
+
+  Judges outcomes that were by the rules of a component, without asking anybody.
+  Each line is SECONDS ok|warn|fail|unknown [reason]; for each one comes
+  SECONDS OUTCOME OK|FAIL|ERROR PHASE, the state just after it. A gap is judged
+  stale at the next line. A line SECONDS reset is a manual reset, where there is
+  one. The summary goes to standard error.
+",
+    ),
+    (
+        "status",
+        "failover status [-s SOCKET | -c FILE] [--json]
+
+  Says what the running daemon knows: the whole, then a line for each component:
+  its health, its name, its phase, since when, and the last outcome.
+
+  It asks over the daemon's admin socket: the one of -s, or else of the
+  configuration, /etc/failover/failover.conf by default. Exit codes: 0 it was
+  answered, 64 wrong words, 69 nobody answers, 77 no permission, 78 no socket is
+  known.
+",
+    ),
+    (
+        "events",
+        "failover events [-s SOCKET | -c FILE] [--follow]
+
+  Says what happened, a line for each event as in the log, with its number in
+  front; the daemon keeps the last 256. With --follow it goes on with those to
+  come. The socket is found as by 'status'.
+",
+    ),
+    (
+        "reset",
+        "failover reset [-s SOCKET | -c FILE] NAME
+
+  Resets a component with a manual-reset: while it is failed it becomes ok at
+  once and is judged afresh; while it is ok nothing is changed. The socket is
+  found as by 'status'.
+",
+    ),
+    (
+        "maint",
+        "failover maint [-s SOCKET | -c FILE] NAME drain|hold|off [for DURATION] [because TEXT]
+
+  drain: it answers as failed, so that traffic leaves it. hold: it keeps the
+  state that it has. off: it answers what its check finds again. Checking goes on
+  underneath. Without 'for' it lasts until it is ended; with a state-dir it
+  outlives a restart. The socket is found as by 'status'.
+
+  failover maint web drain for 1h because 'new kernel'
 ",
     ),
     (

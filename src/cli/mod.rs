@@ -5,11 +5,18 @@
 //! those of sysexits(3), except for `probe`, whose callers know 0 and 1 only.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod check_config;
+mod events;
+mod explain;
 mod help;
+mod maint;
 mod options;
 mod probe;
+mod replay;
+mod reset;
 mod run;
+mod status;
 
 use std::env;
 use std::io::{self, Write};
@@ -32,6 +39,8 @@ enum Exit {
     Usage = 64,
     /// Something that is needed is not there: an address is in use.
     Unavailable = 69,
+    /// The daemon could not do it, by its own fault.
+    Internal = 70,
     /// The system refused something.
     System = 71,
     /// Permission was refused.
@@ -68,6 +77,12 @@ pub fn main() -> ExitCode {
         "probe" => probe::run(rest),
         "run" => run::run(rest),
         "check-config" => check_config::run(rest),
+        "explain" => explain::run(rest),
+        "replay" => replay::run(rest),
+        "status" => status::run(rest),
+        "events" => events::run(rest),
+        "reset" => reset::run(rest),
+        "maint" => maint::run(rest),
         "help" | "--help" | "-h" => help::run(rest),
         "version" | "--version" | "-V" => version(rest),
         _ => {
@@ -92,10 +107,19 @@ fn version(rest: &[String]) -> Exit {
     Exit::Ok
 }
 
-/// Writes to standard output. A reader that is gone wants no more, which is no failure of ours.
-fn say(text: &str) {
+/// Writes to standard output, and says whether that is still read. A reader that is gone wants no
+/// more, which is no failure of ours.
+fn say(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes());
+    written.and_then(|()| out.flush()).is_ok()
+}
+
+/// How a command ended, however it came to that.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    match result {
+        Ok(exit) | Err(exit) => exit,
+    }
 }
 
 /// Writes to standard error.

@@ -85,10 +85,10 @@ impl Built {
     /// No thread could be had.
     pub(crate) fn start(self, delay: Duration) -> Result<Component, Error> {
         let mut mount = self.mount;
-        if let Schedule::Every(speeds) = self.judging.schedule {
-            let mut background = Background::builder(mount.check, speeds.every)?
-                .fast(speeds.fast)?
-                .down(speeds.down)?
+        if let Schedule::Every(pace) = self.judging.schedule {
+            let mut background = Background::builder(mount.check, pace.every)?
+                .fast(pace.fast)?
+                .down(pace.down)?
                 .initial_state(self.start)
                 .delay(self.judging.delay.unwrap_or(delay))
                 .clock(self.clock.clone())

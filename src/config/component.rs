@@ -13,12 +13,14 @@ use super::schema::{COMPOSITES, Place};
 use super::section::Section;
 use super::server::{Credential, credential};
 use crate::check::Check;
+use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
+use crate::decide::rules::Rules;
 use crate::health::State;
 use crate::units::{Rule, Span, Threshold};
 
 /// Seed 002: 5000 ms.
-pub(crate) const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Span = Span::seconds(5);
 
 /// Seed 002: 3000 ms.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,7 +30,7 @@ const THRESHOLD: i32 = 3;
 
 /// How often what is known already is looked at: heartbeats that may have become due, composites
 /// whose members only warn. Changes are followed at once.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Span = Span::seconds(1);
 
 /// A component as it is planned.
 pub(crate) struct ComponentPlan {
@@ -103,30 +105,8 @@ pub(crate) struct Judging {
 /// When a component is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Schedule {
-    Every(Speeds),
+    Every(Pace),
     OnRequest,
-}
-
-/// The paces of `every`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Speeds {
-    pub(crate) every: Duration,
-    pub(crate) fast: Duration,
-    pub(crate) down: Duration,
-}
-
-impl Speeds {
-    pub(crate) fn steady(every: Duration) -> Speeds {
-        Speeds {
-            every,
-            fast: every,
-            down: every,
-        }
-    }
-
-    pub(crate) fn shortest(self) -> Duration {
-        self.every.min(self.fast).min(self.down)
-    }
 }
 
 /// A file that says the state.
@@ -185,6 +165,30 @@ impl ComponentPlan {
         same_settings(&self.settings, &other.settings, |setting| {
             matches!(setting.keyword.place, Place::Kind | Place::Check)
         })
+    }
+
+    /// The longest that one check can take; nothing where it only looks at what is known.
+    pub(crate) fn budget(&self) -> Option<Duration> {
+        match &self.asks {
+            Some(Asks::Check(check)) => check.budget(),
+            _ => None,
+        }
+    }
+
+    /// How its outcomes are judged.
+    pub(crate) fn rules(&self) -> Rules {
+        let judging = &self.judging;
+        let otherwise = match judging.schedule {
+            Schedule::Every(pace) => Some(pace.stale_after(self.budget())),
+            Schedule::OnRequest => None,
+        };
+        Rules {
+            start: judging.start,
+            ok_after: judging.ok_after,
+            fail_after: judging.fail_after,
+            stale_after: judging.stale_after.or(otherwise),
+            manual_reset: self.reset.is_some(),
+        }
     }
 
     pub(crate) fn is_composite(&self) -> bool {
@@ -305,7 +309,7 @@ fn judging(section: &Section<'_>, kind: &str) -> Judging {
     ];
     let schedule = schedule(section, follows);
     let shortest = match schedule {
-        Schedule::Every(speeds) => TIMEOUT.min(speeds.shortest()),
+        Schedule::Every(pace) => TIMEOUT.min(shortest(pace)),
         Schedule::OnRequest => TIMEOUT,
     };
     let waits = checks::waits(kind);
@@ -333,24 +337,21 @@ fn schedule(section: &Section<'_>, follows: bool) -> Schedule {
         return Schedule::OnRequest;
     }
     if follows {
-        return Schedule::Every(Speeds::steady(LOOK_EVERY));
+        return Schedule::Every(Pace::even(LOOK_EVERY));
     }
-    let speeds = every.and_then(|every| speeds(every, section.problems));
-    Schedule::Every(speeds.unwrap_or(Speeds::steady(EVERY)))
+    let pace = every.and_then(|every| pace(every, section.problems));
+    Schedule::Every(pace.unwrap_or(Pace::even(EVERY)))
 }
 
 /// `5s fast 1s down 10s`.
-pub(crate) fn speeds(setting: &Setting, problems: &Problems) -> Option<Speeds> {
-    let span = |word: &Word| {
-        let span = Span::try_from(word.text.as_str());
-        problems.or_error(word.at, span).map(Span::duration)
-    };
+fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
+    let span = |word: &Word| problems.or_error(word.at, Span::try_from(word.text.as_str()));
     let (first, mut rest) = setting.words.split_first()?;
-    let mut speeds = Speeds::steady(span(first)?);
+    let mut pace = Pace::even(span(first)?);
     while let Some((word, after)) = rest.split_first() {
         match (word.text.as_str(), after.first()) {
-            ("fast", Some(value)) => speeds.fast = span(value)?,
-            ("down", Some(value)) => speeds.down = span(value)?,
+            ("fast", Some(value)) => pace.fast = span(value)?,
+            ("down", Some(value)) => pace.down = span(value)?,
             (other, _) => {
                 let expected = setting.keyword.arguments;
                 problems.error(
@@ -362,22 +363,28 @@ pub(crate) fn speeds(setting: &Setting, problems: &Problems) -> Option<Speeds> {
         }
         rest = &after[1..];
     }
-    Some(speeds)
+    Some(pace)
+}
+
+/// The shortest time from one start to the next.
+pub(crate) fn shortest(pace: Pace) -> Duration {
+    pace.every.min(pace.fast).min(pace.down).duration()
 }
 
 fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks> {
     match kind.keyword.name {
         "heartbeat" => {
             let every = section.find("every");
-            let every = every.and_then(|every| speeds(every, section.problems));
+            let every = every.and_then(|every| pace(every, section.problems));
             let Some(every) = every else {
                 let message = "a heartbeat without \"every\"; expected how often a report is due";
                 section.problems.error(kind.at, message);
                 return None;
             };
-            let grace = section.span("grace").unwrap_or(every.every);
+            let every = every.every.duration();
+            let grace = section.span("grace").unwrap_or(every);
             Some(Asks::Heartbeat {
-                silence_max: every.every.saturating_add(grace),
+                silence_max: every.saturating_add(grace),
                 credential: credential(kind, section.problems),
             })
         }
@@ -454,7 +461,7 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
         _ => Vec::new(),
     };
     let every = match judging.schedule {
-        Schedule::Every(speeds) => Some(speeds.every),
+        Schedule::Every(pace) => Some(pace.every.duration()),
         Schedule::OnRequest => None,
     };
     let layers = Layer::ALL.map(|layer| (layer.word(), layer));

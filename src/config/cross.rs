@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::component::{ComponentPlan, Name, Schedule, Speeds, as_count};
+use super::component::{ComponentPlan, Name, Schedule, as_count, shortest};
 use super::problem::{At, Problems};
 use super::schema::nearest;
 use super::server::ServerPlan;
+use crate::check::prober::{Pace, stride};
 use crate::units::{Rule, Threshold, print_duration};
 
 /// Checks the whole. `names` has those of components that could not be read, too: they are wrong,
@@ -212,12 +213,12 @@ impl<'a> All<'a> {
             self.follows(component);
             return;
         }
-        let Schedule::Every(speeds) = component.judging.schedule else {
+        let Schedule::Every(pace) = component.judging.schedule else {
             return;
         };
-        self.timeout(component, speeds);
-        self.stale(component, speeds);
-        self.recovery(component, speeds);
+        self.timeout(component, pace);
+        self.stale(component, pace);
+        self.recovery(component, pace);
     }
 
     /// A count says nothing where outcomes come whenever something changes.
@@ -239,8 +240,8 @@ impl<'a> All<'a> {
         }
     }
 
-    fn timeout(&self, component: &ComponentPlan, speeds: Speeds) {
-        let shortest = speeds.shortest();
+    fn timeout(&self, component: &ComponentPlan, pace: Pace) {
+        let shortest = shortest(pace);
         let Some(timeout) = component.judging.timeout.filter(|it| *it > shortest) else {
             return;
         };
@@ -249,18 +250,18 @@ impl<'a> All<'a> {
              skipped, and the check runs every {} at best; expected a timeout of at most {}",
             print_duration(timeout),
             print_duration(shortest),
-            print_duration(grid(shortest, timeout)),
+            print_duration(stride(shortest, timeout).0),
             print_duration(shortest),
         );
         self.problems
             .warning(self.place(component, "timeout"), message);
     }
 
-    fn stale(&self, component: &ComponentPlan, speeds: Speeds) {
+    fn stale(&self, component: &ComponentPlan, pace: Pace) {
         let Some(stale_after) = component.judging.stale_after else {
             return;
         };
-        let slowest = speeds.every.max(speeds.fast).max(speeds.down);
+        let slowest = pace.every.max(pace.fast).max(pace.down).duration();
         let at = self.place(component, "stale-after");
         if stale_after <= slowest {
             let message = format!(
@@ -292,10 +293,10 @@ impl<'a> All<'a> {
     }
 
     /// Recovery that is easier than failure makes a service flap.
-    fn recovery(&self, component: &ComponentPlan, speeds: Speeds) {
+    fn recovery(&self, component: &ComponentPlan, pace: Pace) {
         let judging = &component.judging;
-        let fail = least_time(&judging.fail_after, speeds.fast);
-        let recover = least_time(&judging.ok_after, speeds.fast);
+        let fail = least_time(&judging.fail_after, pace.fast.duration());
+        let recover = least_time(&judging.ok_after, pace.fast.duration());
         if recover >= fail {
             return;
         }
@@ -336,10 +337,4 @@ fn least_time(threshold: &Threshold, pace: Duration) -> Duration {
         Rule::Duration(duration) => duration,
         Rule::Window { needed, .. } => pace.saturating_mul(needed - 1),
     }
-}
-
-/// The first multiple of the pace that is not before the end of a run that takes so long.
-fn grid(pace: Duration, took: Duration) -> Duration {
-    let starts = took.as_nanos().div_ceil(pace.as_nanos().max(1));
-    pace.saturating_mul(u32::try_from(starts).unwrap_or(u32::MAX))
 }

@@ -4,14 +4,14 @@
 use std::fmt::Write;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
 use super::component::ComponentPlan;
 use super::lex::Word;
 use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
-use super::server::ServerPlan;
+use super::server::{ServerPlan, admin_socket_of};
 use super::{checks, cross};
 use crate::check::Check;
 
@@ -167,6 +167,32 @@ fn one<'a>(blocks: &'a [Block], keyword: &str, problems: &Problems) -> Option<&'
         problems.error(other.at, message);
     }
     Some(first)
+}
+
+/// The admin socket of the daemon that runs on this configuration.
+///
+/// # Errors
+/// The configuration cannot be read, or has none; a sentence for people.
+pub(crate) fn admin_socket(path: &Path) -> Result<PathBuf, String> {
+    let (mut sources, problems) = (Sources::default(), Problems::default());
+    let blocks = blocks::read(path, &mut sources, &problems);
+    let server = blocks.iter().find(|block| block.keyword.name == "server");
+    let section = Section {
+        settings: server.map_or(&[], |block| &block.settings),
+        problems: &problems,
+        at: At::start_of(0),
+        owner: None,
+    };
+    let name = path.display().to_string();
+    match (admin_socket_of(&section), problems.sorted().first()) {
+        (Some(socket), _) => Ok(socket),
+        (None, Some(problem)) if sources.len() <= 1 && blocks.is_empty() => {
+            Err(problem.message.clone())
+        }
+        (None, _) => Err(format!(
+            "{name:?} has neither an admin-socket nor a state-dir"
+        )),
+    }
 }
 
 /// The check that the words of a `failover probe` describe.

@@ -91,14 +91,12 @@ impl ServerPlan {
         }
         let agents = agents.filter_map(|setting| agent(setting, &controls, problems));
         let state_dir = section.text("state-dir").map(PathBuf::from);
-        let admin_socket = section.text("admin-socket").map(PathBuf::from);
-        let in_state_dir = || state_dir.as_ref().map(|dir| dir.join("failover.sock"));
         let default = section.find("default");
         ServerPlan {
             listens,
             agents: agents.collect(),
             default: default.map(|setting| (setting.text(), setting.value_at())),
-            admin_socket: admin_socket.or_else(in_state_dir),
+            admin_socket: admin_socket_of(section),
             admin: section
                 .find("admin")
                 .and_then(|setting| credential(setting, problems)),
@@ -109,6 +107,13 @@ impl ServerPlan {
             state_dir,
         }
     }
+}
+
+/// The one that is named, or else one in the state directory.
+pub(crate) fn admin_socket_of(section: &Section<'_>) -> Option<PathBuf> {
+    let in_state_dir = |dir: String| PathBuf::from(dir).join("failover.sock");
+    let named = section.text("admin-socket").map(PathBuf::from);
+    named.or_else(|| section.text("state-dir").map(in_state_dir))
 }
 
 fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {

@@ -311,10 +311,10 @@ const SETTLING: Duration = Duration::from_millis(20);
 
 /// The delay of the first check of the one with that index among so many that begin.
 fn first_delay(index: usize, count: usize, judging: &Judging) -> Duration {
-    let Schedule::Every(speeds) = judging.schedule else {
+    let Schedule::Every(pace) = judging.schedule else {
         return Duration::ZERO;
     };
     let parts = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let step = SPREAD.min(speeds.every / parts(count.max(1)));
+    let step = SPREAD.min(pace.every.duration() / parts(count.max(1)));
     SETTLING + step * parts(index)
 }

@@ -12,8 +12,8 @@ use super::Shared;
 use super::admin::{Act, NOBODY_MAY};
 use super::answers::{self, Asked, Style};
 use super::listening::Client;
-use super::reports::Report;
 use super::reports::health::{self, Part};
+use super::reports::{Format, Report};
 use crate::component::Component;
 use crate::wire::http::{Head, Refusal, answer};
 
@@ -112,9 +112,9 @@ fn report(
     }
     let report = match path {
         b"metrics" => Report::Metrics,
-        b"-/status" => Report::Status,
+        b"-/status" => Report::Status(format_of(head)),
         b"-/events" => match number_after(head.query()) {
-            Some(number) => Report::Events(number),
+            Some(number) => Report::Events(number, format_of(head)),
             None => return Some(refused(400, "expected after=NUMBER")),
         },
         _ if is_act(path) => return Some(not_allowed(ACTS)),
@@ -124,6 +124,15 @@ fn report(
         Asked::Get | Asked::Head => Route::Report(report, asked),
         Asked::Options => not_allowed(REPORTS),
     })
+}
+
+fn format_of(head: &Head<'_>) -> Format {
+    let is_text = |field: &str| field == "format=text";
+    if head.query().split('&').any(is_text) {
+        Format::Text
+    } else {
+        Format::Json
+    }
 }
 
 fn part_of_health(path: &[u8]) -> Option<Part> {

@@ -214,6 +214,10 @@ impl Row {
 
     /// What it makes of the whole.
     fn weight(&self) -> Health {
+        if self.published.outcome.reason == Reason::HeartbeatAwaited {
+            // A start is no failure, and the first report may be due tomorrow.
+            return Health::Warn;
+        }
         match self.health() {
             Health::Fail | Health::Unknown if !self.component.about().critical => Health::Warn,
             health => health,

@@ -11,6 +11,7 @@ mod metrics;
 mod status;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use metrics::METRICS;
 
@@ -34,9 +35,18 @@ use crate::wire::json::Writer;
 pub(super) enum Report {
     Page,
     Metrics,
-    Status,
+    Status(Format),
     /// What happened after the event of that number.
-    Events(u64),
+    Events(u64, Format),
+}
+
+/// For whom a report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Programs.
+    Json,
+    /// People, at the command line.
+    Text,
 }
 
 /// How much of a free text a report shows, in bytes: enough for a sentence of a peer's, not enough
@@ -46,6 +56,8 @@ const DETAIL_LEN_MAX: usize = 512;
 /// What is not a page is nothing for a browser to do anything with.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// Makes a report, and answers.
 pub(super) fn work(report: Report, asked: Asked) -> Work {
     Box::new(move |shared, caller| {
@@ -53,8 +65,14 @@ pub(super) fn work(report: Report, asked: Asked) -> Work {
         let bytes = match report {
             Report::Page => in_form(200, "text/html; charset=utf-8", page::page(), asked),
             Report::Metrics => in_form(200, metrics::MEDIA_TYPE, &metrics::text(shared), asked),
-            Report::Status => in_form(200, json, &status::text(shared), asked),
-            Report::Events(after) => in_form(200, json, &status::events(shared, after), asked),
+            Report::Status(Format::Json) => in_form(200, json, &status::json(shared), asked),
+            Report::Status(Format::Text) => in_form(200, TEXT, &text::status(shared), asked),
+            Report::Events(after, Format::Json) => {
+                in_form(200, json, &status::events(shared, after), asked)
+            }
+            Report::Events(after, Format::Text) => {
+                in_form(200, TEXT, &text::events(shared, after), asked)
+            }
         };
         caller.answer_at_length(shared, &bytes);
     })

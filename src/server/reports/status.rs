@@ -15,7 +15,7 @@ use crate::server::Shared;
 use crate::wire::json::Writer;
 
 /// The status of everything.
-pub(super) fn text(shared: &Shared) -> String {
+pub(super) fn json(shared: &Shared) -> String {
     let (rows, times) = (rows(shared), Times::of(shared));
     let mut json = Writer::new();
     json.begin_object();

@@ -1,0 +1,45 @@
+//! `failover replay`: what a component's rules would have made of outcomes that were.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use super::options::Words;
+use super::{Exit, complain, ended};
+use crate::config::plan;
+use crate::decide::replay::replay;
+use crate::error::ErrorKind;
+
+const USAGE: &str = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
+
+pub(super) fn run(words: &[String]) -> Exit {
+    ended(judge(words))
+}
+
+fn judge(words: &[String]) -> Result<Exit, Exit> {
+    let words = Words::read("replay", USAGE, &["-c"], words)?;
+    let [name] = words.rest else {
+        return Err(words.wrong("expected the NAME of one component"));
+    };
+    let read = plan::read(&words.config());
+    let Some(plan) = &read.plan else {
+        complain(&read.report());
+        return Err(Exit::Config);
+    };
+    let Some(component) = plan.components.iter().find(|it| it.name == *name) else {
+        return Err(words.wrong(&format!("there is no component {name:?}")));
+    };
+    let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
+    match replay(&mut input, &mut out, &component.rules()) {
+        Ok(summary) => {
+            complain(&summary.to_string());
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            complain(&format!("failover: replay: {error:?}\n"));
+            Err(match error.kind() {
+                ErrorKind::Invalid => Exit::Usage,
+                _ => Exit::System,
+            })
+        }
+    }
+}
