@@ -54,8 +54,11 @@ pub(crate) fn checked_name(name: &str) -> Result<String, Error> {
     }
     let is_part = |part: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(allowed)
+        part.bytes().all(allowed)
     };
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return refuse("no part that is empty, '.' or '..'");
+    }
     if !name.split('/').all(is_part) {
         return refuse("letters, digits, '.', '_', '-', and '/' between them");
     }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::blocks::{Block, Setting};
+use super::blocks::{Block, Setting, incomplete};
 use super::checks;
 use super::lex::Word;
 use super::problem::{At, Problems};
-use super::schema::{COMPOSITES, Place};
+use super::schema::{COMPOSITES, Keyword, Place};
 use super::section::Section;
 use super::server::{Credential, credential};
 use crate::check::Check;
@@ -46,6 +46,9 @@ pub(crate) struct ComponentPlan {
     pub(crate) only_if: Vec<Name>,
     pub(crate) track: Option<Track>,
     pub(crate) reset: Option<Option<Credential>>,
+    /// As they stand, for what is wrong only together with others.
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) window: Option<Duration>,
 }
 
 /// The name of another component, and where it stands.
@@ -124,7 +127,7 @@ impl ComponentPlan {
         defaults: &[Setting],
         problems: &Problems,
     ) -> Option<ComponentPlan> {
-        let word = block.name.as_ref()?;
+        let word = block.name.as_ref().filter(|_| !block.is_broken)?;
         let name = problems.or_error(word.at, checked_name(&word.text))?;
         let kind = kind_of(block, problems)?;
         let settings = with_defaults(block, kind, defaults, &name, problems);
@@ -148,11 +151,19 @@ impl ComponentPlan {
             reset: section
                 .find("manual-reset")
                 .map(|setting| credential(setting, problems)),
+            connect_timeout: section.span("connect-timeout"),
+            window: section.span("window"),
             asks: Some(asks?),
             judging,
             about,
             settings,
         })
+    }
+
+    /// Its setting of that keyword, its own or from the defaults.
+    pub(crate) fn setting(&self, keyword: &str) -> Option<&Setting> {
+        let mut settings = self.settings.iter();
+        settings.find(|setting| setting.keyword.name == keyword)
     }
 
     /// Whether it would run as the other does, so that the other can go on.
@@ -206,7 +217,6 @@ impl ComponentPlan {
         let depends = depends.filter(|setting| setting.keyword.name == "depends-on");
         for setting in depends {
             let names = setting.words.iter().map(Name::of);
-            let names = names.filter(|other| other.name != self.name);
             uses.extend(names.map(|name| ("depends-on", name)));
         }
         uses
@@ -233,6 +243,10 @@ fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
         .by_ref()
         .filter(|setting| setting.keyword.place == Place::Kind);
     let Some(first) = kinds.next() else {
+        // What could not be read may have been it.
+        if block.is_doubtful {
+            return None;
+        }
         let message = "this component asks nothing; expected a check, such as: tcp HOST:PORT";
         problems.error(block.at, message);
         return None;
@@ -253,6 +267,11 @@ fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
 /// Settings of which one takes the place of the other.
 const INSTEAD: [&str; 2] = ["every", "on-request"];
 
+/// Those of defaults that say nothing of a component that nobody may be asking, and the one that
+/// says nothing of any other.
+const WHILE_ASKED_BY_ITSELF: [&str; 3] = ["track-file", "notify", "delay"];
+const WHILE_ON_REQUEST: &str = "answer-within";
+
 /// The block's own settings, those that are for its kind, and the defaults that it does not
 /// override.
 fn with_defaults(
@@ -269,16 +288,11 @@ fn with_defaults(
         .cloned()
         .partition(|setting| setting.keyword.is_for(kind_name));
     for other in others {
-        let message = format!(
-            "{:?} is not for {kind_name:?}; expected it with one of {}",
-            other.keyword.name,
-            other.keyword.kinds.join(", ")
-        );
-        problems.error(other.at, message);
+        problems.error(other.at, not_for(other.keyword, kind_name));
     }
     let own: Vec<&'static str> = settings.iter().map(|it| it.keyword.name).collect();
     let is_own = |keyword: &str| own.contains(&keyword);
-    for default in defaults {
+    let applies = |default: &&Setting| {
         let keyword = default.keyword.name;
         let instead = INSTEAD.contains(&keyword) && INSTEAD.iter().any(|it| is_own(it));
         // What a composite or a heartbeat makes of outcomes is not what a probe does.
@@ -286,12 +300,44 @@ fn with_defaults(
         let judges_otherwise = is_judging && (is_composite(kind_name) || kind_name == "heartbeat");
         let itself = default.words.iter().any(|word| word.text == name);
         let names_itself = matches!(keyword, "only-if" | "depends-on") && itself;
-        let applies = default.keyword.is_for(kind_name) && !is_own(keyword);
-        if applies && !instead && !judges_otherwise && !names_itself {
+        let is_for = default.keyword.is_for(kind_name) && !is_own(keyword);
+        is_for && !instead && !judges_otherwise && !names_itself
+    };
+    let defaults: Vec<&Setting> = defaults.iter().filter(applies).collect();
+    let is_on_request = |name: &str| name == "on-request";
+    let on_request = own.iter().any(|name| is_on_request(name))
+        || defaults.iter().any(|it| is_on_request(it.keyword.name));
+    for default in defaults {
+        let keyword = default.keyword.name;
+        let says_nothing = match on_request {
+            true => WHILE_ASKED_BY_ITSELF.contains(&keyword),
+            false => keyword == WHILE_ON_REQUEST,
+        };
+        if !says_nothing {
             settings.push(default.clone());
         }
     }
     settings
+}
+
+/// More kinds than this are not listed to choose from.
+const KINDS_LISTED_MAX: usize = 8;
+
+/// Why a setting has no place with a kind.
+pub(super) fn not_for(keyword: &Keyword, kind: &str) -> String {
+    let name = keyword.name;
+    if is_composite(kind) && matches!(keyword.place, Place::Component) {
+        return format!(
+            "{name:?} is not for {kind:?}, which follows its members at every change; expected it \
+             with a check"
+        );
+    }
+    let kinds = match keyword.kinds {
+        [kind] => (*kind).to_string(),
+        kinds if kinds.len() > KINDS_LISTED_MAX => String::from("another kind of check"),
+        kinds => format!("one of {}", kinds.join(", ")),
+    };
+    format!("{name:?} is not for {kind:?}; expected it with {kinds}")
 }
 
 fn is_composite(kind: &str) -> bool {
@@ -348,21 +394,35 @@ fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
     let span = |word: &Word| problems.or_error(word.at, Span::try_from(word.text.as_str()));
     let (first, mut rest) = setting.words.split_first()?;
     let mut pace = Pace::even(span(first)?);
+    let (mut fast, mut down) = (None, None);
     while let Some((word, after)) = rest.split_first() {
-        match (word.text.as_str(), after.first()) {
-            ("fast", Some(value)) => pace.fast = span(value)?,
-            ("down", Some(value)) => pace.down = span(value)?,
-            (other, _) => {
-                let expected = setting.keyword.arguments;
-                problems.error(
-                    word.at,
-                    format!("{other:?} is no pace; expected {expected}"),
-                );
+        let expected = setting.keyword.arguments;
+        let slot = match word.text.as_str() {
+            "fast" => &mut fast,
+            "down" => &mut down,
+            other => {
+                let message = format!("{other:?} is no pace; expected {expected}");
+                problems.error(word.at, message);
                 return None;
             }
+        };
+        let Some(value) = after.first() else {
+            let message = format!(
+                "{:?} is followed by nothing; expected {expected}",
+                word.text
+            );
+            problems.error(word.at, message);
+            return None;
+        };
+        if slot.replace(span(value)?).is_some() {
+            let message = format!("{:?} stands twice; expected {expected}", word.text);
+            problems.error(word.at, message);
+            return None;
         }
         rest = &after[1..];
     }
+    pace.fast = fast.unwrap_or(pace.every);
+    pace.down = down.unwrap_or(pace.every);
     Some(pace)
 }
 
@@ -374,14 +434,17 @@ pub(crate) fn shortest(pace: Pace) -> Duration {
 fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks> {
     match kind.keyword.name {
         "heartbeat" => {
-            let every = section.find("every");
-            let every = every.and_then(|every| pace(every, section.problems));
-            let Some(every) = every else {
+            let Some(every) = section.find("every") else {
                 let message = "a heartbeat without \"every\"; expected how often a report is due";
                 section.problems.error(kind.at, message);
                 return None;
             };
-            let every = every.every.duration();
+            if let [_, word, ..] = every.words.as_slice() {
+                let message = format!("{:?} is not for a heartbeat; expected DURATION", word.text);
+                section.problems.error(word.at, message);
+                return None;
+            }
+            let every = pace(every, section.problems)?.every.duration();
             let grace = section.span("grace").unwrap_or(every);
             Some(Asks::Heartbeat {
                 silence_max: every.saturating_add(grace),
@@ -402,13 +465,7 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
         ("majority", ["of", ..]) => (None, &kind.words[1..]),
         ("at-least", [needed, "of", ..]) => (Some(needed), &kind.words[2..]),
         _ => {
-            let message = format!(
-                "{:?} is not said so; expected {}, such as: {}",
-                kind.text(),
-                kind.keyword.arguments,
-                kind.keyword.example
-            );
-            problems.error(kind.value_at(), message);
+            problems.error(kind.at, incomplete(kind.keyword, &kind.words));
             return None;
         }
     };
@@ -419,7 +476,8 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
         (_, Some(text)) => match text.parse() {
             Ok(needed) if (1..=count).contains(&needed) => needed,
             _ => {
-                let message = format!("{text:?} of {count} cannot be; expected 1 to {count}");
+                let message =
+                    format!("{text:?} of {count} components cannot be; expected 1 to {count}");
                 problems.error(kind.value_at(), message);
                 return None;
             }
@@ -438,9 +496,24 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
     let non_critical = self::names(section, "non-critical");
     for name in &non_critical {
         if !names.iter().any(|member| member.name == name.name) {
-            let message = format!("{:?} is no part of this component", name.name);
+            let members: Vec<&str> = names.iter().map(|it| it.name.as_str()).collect();
+            let members = members.join(", ");
+            let message = format!(
+                "{:?} is no part of it; expected one of {members}",
+                name.name
+            );
             problems.error(name.at, message);
         }
+    }
+    let spared = names
+        .iter()
+        .filter(|it| non_critical.iter().any(|other| other.name == it.name));
+    if let (Some(first), true) = (non_critical.first(), spared.count() >= needed) {
+        let message = format!(
+            "it can never fail: {needed} of {count} are needed, and as many are non-critical; \
+             expected fewer"
+        );
+        problems.error(first.at, message);
     }
     Some(Others {
         needed,
@@ -495,23 +568,28 @@ fn track(setting: &Setting, problems: &Problems) -> Option<Track> {
         [path] => (*path, "0", "1"),
         [path, "values", ok, fail] => (*path, *ok, *fail),
         _ => {
-            let message = format!(
-                "{:?} is not said so; expected {}, such as: {}",
-                setting.text(),
-                setting.keyword.arguments,
-                setting.keyword.example
-            );
-            problems.error(setting.value_at(), message);
+            problems.error(setting.at, incomplete(setting.keyword, &setting.words));
             return None;
         }
     };
+    if !path.starts_with('/') {
+        let message = format!("{path:?} is no path for a track-file; expected an absolute one");
+        problems.error(setting.value_at(), message);
+        return None;
+    }
     // keepalived reads one number (track_file in keepalived.conf(5)).
-    for value in [ok, fail] {
-        if value.parse::<i32>().is_err() {
+    for word in setting.words.iter().skip(2) {
+        if word.text.parse::<i32>().is_err() {
+            let value = &word.text;
             let message = format!("{value:?} is no whole number, and keepalived reads no other");
-            problems.error(setting.value_at(), message);
+            problems.error(word.at, message);
             return None;
         }
+    }
+    if ok == fail {
+        let message = format!("{ok:?} would say both ok and failed; expected two values");
+        problems.error(setting.value_at(), message);
+        return None;
     }
     Some(Track {
         path: PathBuf::from(path),

@@ -19,6 +19,7 @@ mod checks;
 pub(crate) mod component;
 mod cross;
 mod lex;
+mod names;
 pub(crate) mod plan;
 pub(crate) mod problem;
 pub(crate) mod schema;

@@ -7,12 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
+use super::checks;
 use super::component::ComponentPlan;
+use super::cross::Whole;
 use super::lex::Word;
 use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
-use super::{checks, cross};
 use crate::check::Check;
 
 /// A configuration.
@@ -70,8 +71,8 @@ pub(crate) const STDIN: &str = "-";
 /// Reads a configuration from a file, or from standard input for [`STDIN`], and what it includes.
 pub(crate) fn read(path: &Path) -> Read {
     if path == Path::new(STDIN) {
-        return match blocks::text_of(io::stdin().lock()) {
-            Ok(text) => read_text("standard input", &text),
+        return match blocks::bytes_of(io::stdin().lock()) {
+            Ok(bytes) => read_bytes("standard input", &bytes),
             Err(why) => unreadable("standard input", &why),
         };
     }
@@ -81,9 +82,9 @@ pub(crate) fn read(path: &Path) -> Read {
 }
 
 /// Reads a configuration that came from elsewhere, under a name that stands for the file's.
-pub(crate) fn read_text(name: &str, text: &str) -> Read {
+fn read_bytes(name: &str, bytes: &[u8]) -> Read {
     let (mut sources, problems) = (Sources::default(), Problems::default());
-    let blocks = blocks::read_text(name, text, &mut sources, &problems);
+    let blocks = blocks::read_bytes(name, bytes, &mut sources, &problems);
     finish(&blocks, sources, &problems)
 }
 
@@ -99,15 +100,16 @@ fn unreadable(name: &str, why: &str) -> Read {
 }
 
 fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
-    let server = one(blocks, "server", problems);
+    let server = one(blocks, "server", &sources, problems);
+    let server_at = server.map_or(At::start_of(0), |block| block.at);
     let section = Section {
         settings: server.map_or(&[], |block| &block.settings),
         problems,
-        at: server.map_or(At::start_of(0), |block| block.at),
+        at: server_at,
         owner: None,
     };
     let server = ServerPlan::read(&section);
-    let defaults = one(blocks, "defaults", problems);
+    let defaults = one(blocks, "defaults", &sources, problems);
     let defaults: &[Setting] = defaults.map_or(&[], |block| &block.settings);
     let components: Vec<ComponentPlan> = blocks
         .iter()
@@ -116,7 +118,8 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
         .collect();
     for block in blocks {
         if matches!(block.keyword.name, "contact" | "action" | "failover") {
-            let message = format!("this version does nothing with a {:?}", block.keyword.name);
+            let name = block.keyword.name;
+            let message = format!("this version does nothing with a block {name:?}");
             problems.warning(block.at, message);
         }
     }
@@ -124,7 +127,16 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
     let named = |block: &Block| Some(block.name.as_ref()?.text.clone());
     let of_component = |block: &&Block| block.keyword.name == "component";
     let names = blocks.iter().filter(of_component).filter_map(named);
-    cross::check(&server, &components, &names.collect::<Vec<_>>(), problems);
+    let names: Vec<String> = names.collect();
+    let whole = Whole {
+        server: &server,
+        server_at,
+        components: &components,
+        names: &names,
+        sources: &sources,
+        problems,
+    };
+    whole.check();
     let plan = (!problems.has_errors()).then_some(Plan { server, components });
     Read {
         plan,
@@ -155,15 +167,20 @@ fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &P
 }
 
 /// The block of which there may be one.
-fn one<'a>(blocks: &'a [Block], keyword: &str, problems: &Problems) -> Option<&'a Block> {
+fn one<'a>(
+    blocks: &'a [Block],
+    keyword: &str,
+    sources: &Sources,
+    problems: &Problems,
+) -> Option<&'a Block> {
     let mut blocks = blocks.iter();
     let mut blocks = blocks
         .by_ref()
         .filter(|block| block.keyword.name == keyword);
     let first = blocks.next()?;
     for other in blocks {
-        let line = first.at.line;
-        let message = format!("a second {keyword:?}, after line {line}; expected one");
+        let line = sources.line_of(first.at, other.at);
+        let message = format!("a second {keyword:?}, after {line}; expected one");
         problems.error(other.at, message);
     }
     Some(first)

@@ -50,6 +50,11 @@ impl Url {
             ));
         }
         let (host, port) = host_and_port(authority).ok_or_else(|| not_a_url(text))?;
+        if port == 0 {
+            return Err(Error::invalid(format!(
+                "{text:?} has the port 0; expected 1 to 65535"
+            )));
+        }
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Url {
             host,
@@ -150,7 +155,7 @@ fn host_and_port(authority: &str) -> Option<(String, u16)> {
     }
     let digits = port.strip_prefix(':')?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let port = digits.parse().ok().filter(|port| is_number && *port > 0)?;
+    let port = digits.parse().ok().filter(|_| is_number)?;
     Some((host, port))
 }
 

@@ -1,0 +1,165 @@
+//! Whether the names in a configuration are those of something: each once, each there, and nobody
+//! waiting for himself.
+#![forbid(unsafe_code)]
+
+use super::blocks::Setting;
+use super::component::{ComponentPlan, Name};
+use super::cross::Whole;
+use super::problem::At;
+use super::schema::nearest;
+
+/// More names than this are not listed to choose from.
+const LISTED_MAX: usize = 8;
+
+/// Tells every name that is wrong.
+pub(super) fn check(whole: &Whole<'_>) {
+    components_once(whole);
+    track_files_once(whole);
+    let mut names: Vec<&str> = whole.names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    for component in whole.components {
+        for (keyword, Name { name, at }) in component.uses() {
+            must_exist(whole, &names, keyword, &name, at);
+        }
+    }
+    if let Some((name, at)) = &whole.server.default {
+        must_exist(whole, &names, "default", name, *at);
+    }
+    let agents = whole.server.agents.iter();
+    for (name, at) in agents.filter_map(|it| it.component.as_ref()) {
+        must_exist(whole, &names, "agent-listen", name, *at);
+    }
+    Circles::new(whole).tell();
+}
+
+fn components_once(whole: &Whole<'_>) {
+    let components = whole.components.iter();
+    let mut names: Vec<(&str, At)> = components.map(|it| (&*it.name, it.at)).collect();
+    names.sort();
+    for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let ((name, first), (_, at)) = (pair[0], pair[1]);
+        let line = whole.sources.line_of(first, at);
+        let message = format!("component {name:?} stands in {line} already; expected another name");
+        whole.problems.error(at, message);
+    }
+}
+
+fn track_files_once(whole: &Whole<'_>) {
+    let place = |it: &ComponentPlan| it.setting("track-file").map_or(it.at, Setting::value_at);
+    let tracked = whole.components.iter().filter_map(|it| {
+        let track = it.track.as_ref()?;
+        Some((&track.path, it.at, it))
+    });
+    let mut tracked: Vec<_> = tracked.collect();
+    tracked.sort_by_key(|(path, at, _)| (*path, *at));
+    for pair in tracked.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let ((path, _, first), (_, _, second)) = (pair[0], pair[1]);
+        let message = format!(
+            "track-file {:?} of component {:?} is that of {:?} already; expected a file of its own",
+            path.display().to_string(),
+            second.name,
+            first.name
+        );
+        whole.problems.error(place(second), message);
+    }
+}
+
+fn must_exist(whole: &Whole<'_>, names: &[&str], keyword: &str, name: &str, at: At) {
+    if names.binary_search(&name).is_ok() {
+        return;
+    }
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None if names.is_empty() => format!("expected a block: component {name}"),
+        None if names.len() <= LISTED_MAX => format!("expected one of {}", names.join(", ")),
+        None => String::from("expected the name of one"),
+    };
+    let message = format!("{keyword}: there is no component {name:?}; {hint}");
+    whole.problems.error(at, message);
+}
+
+/// Who is being looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Never,
+    /// On the way that is being followed.
+    Now,
+    /// With everything that it needs.
+    Done,
+}
+
+/// Ways from component to component, by index. Every way is followed once, and without recursion:
+/// a chain may be as long as a configuration.
+struct Circles<'a> {
+    whole: &'a Whole<'a>,
+    /// Names in order, with their components.
+    index: Vec<(&'a str, usize)>,
+    seen: Vec<Seen>,
+    /// The components on the way, each with those that it needs and that are still to be followed.
+    way: Vec<(usize, Vec<(usize, At)>)>,
+}
+
+impl<'a> Circles<'a> {
+    fn new(whole: &'a Whole<'a>) -> Circles<'a> {
+        let components = whole.components.iter().enumerate();
+        let mut index: Vec<(&str, usize)> = components.map(|(i, it)| (&*it.name, i)).collect();
+        index.sort_unstable();
+        Circles {
+            whole,
+            index,
+            seen: vec![Seen::Never; whole.components.len()],
+            way: Vec::new(),
+        }
+    }
+
+    /// Tells each circle once, where it closes.
+    fn tell(&mut self) {
+        for start in 0..self.whole.components.len() {
+            if self.seen[start] == Seen::Never {
+                self.enter(start);
+            }
+            while let Some((at, needs)) = self.way.last_mut() {
+                match needs.pop() {
+                    Some((next, place)) => self.follow(next, place),
+                    None => {
+                        self.seen[*at] = Seen::Done;
+                        self.way.pop();
+                    }
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, next: usize, place: At) {
+        match self.seen[next] {
+            Seen::Never => self.enter(next),
+            Seen::Now => self.close(next, place),
+            Seen::Done => {}
+        }
+    }
+
+    fn enter(&mut self, component: usize) {
+        let uses = self.whole.components[component].uses();
+        let needs = uses.iter().rev().filter_map(|(_, Name { name, at })| {
+            let found = self.index.binary_search_by(|(known, _)| (*known).cmp(name));
+            Some((self.index[found.ok()?].1, *at))
+        });
+        let needs = needs.collect();
+        self.seen[component] = Seen::Now;
+        self.way.push((component, needs));
+    }
+
+    fn close(&self, first: usize, at: At) {
+        let way = self.way.iter().map(|(component, _)| *component);
+        let circle = way.skip_while(|component| *component != first);
+        let name = |component: usize| self.whole.components[component].name.as_str();
+        let names: Vec<&str> = circle.map(name).collect();
+        let message = format!(
+            "a circle: {} -> {}; expected components that do not need themselves",
+            names.join(" -> "),
+            name(first)
+        );
+        self.whole.problems.error(at, message);
+    }
+}
