@@ -14,10 +14,12 @@ mod keep;
 mod places;
 mod watch;
 
+use std::panic;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
 use crate::component::{Component, OnPost, Post, Reply};
 use crate::config::build;
@@ -41,6 +43,7 @@ use watch::Watch;
 /// directory that another daemon has, no thread.
 pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Error> {
     let log = Log::to_stderr();
+    log_panics(&log);
     let manager = Notifier::from_environment()
         .map(Arc::new)
         .map_err(|error| Error::system("NOTIFY_SOCKET cannot be used", error))?;
@@ -82,6 +85,19 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.watch.end();
     log.flush(Duration::from_secs(1));
     Ok(())
+}
+
+/// A check that panics is told of as its outcome; what panics elsewhere is a line of the log, not a
+/// page on the terminal.
+fn log_panics(log: &Log) {
+    let log = log.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default();
+        if name != PROBER {
+            log.line(Level::Error, format_args!("thread {name:?}: {panic}"));
+        }
+    }));
 }
 
 /// systemd that cannot be told is no reason to stop.
