@@ -103,7 +103,7 @@ impl<'a> All<'a> {
         if let Some((name, at)) = &server.default {
             self.must_exist("default", name, *at);
         }
-        for (name, at) in server.agents.iter().filter_map(|it| it.component.as_ref()) {
+        for (name, at) in &server.agent_components {
             self.must_exist("agent-listen", name, *at);
         }
     }

@@ -59,6 +59,7 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         watch,
         loaded: Mutex::new(Loaded {
             places: Places::of(&plan.server),
+            at_start: AtStart::of(&plan.server),
             ..Loaded::default()
         }),
     });
@@ -129,6 +130,25 @@ struct Loaded {
     places: Places,
     /// What was wrong with the last that was tried, if it was not taken.
     error: Option<String>,
+    at_start: AtStart,
+}
+
+/// The settings that are read at the start only.
+#[derive(Default, PartialEq)]
+struct AtStart {
+    state_dir: Option<PathBuf>,
+    admin_socket: Option<PathBuf>,
+    connections_max: Option<usize>,
+}
+
+impl AtStart {
+    fn of(plan: &ServerPlan) -> AtStart {
+        AtStart {
+            state_dir: plan.state_dir.clone(),
+            admin_socket: plan.admin_socket.clone(),
+            connections_max: plan.connections_max,
+        }
+    }
 }
 
 impl Daemon {
@@ -140,6 +160,10 @@ impl Daemon {
         let mut loaded = locked(&self.loaded);
         self.refuse_to_forget(&loaded.plans, &plan.components)?;
         let site = site_of(&plan.server)?;
+        if loaded.at_start != AtStart::of(&plan.server) {
+            let text = "state-dir, admin-socket and max-connections change at the next start only";
+            self.log.line(Level::Warning, format_args!("{text}"));
+        }
         let mut plans = plan.components;
         let components = self.components_of(&mut plans, &loaded.plans)?;
         let places = Places::of(&plan.server);
