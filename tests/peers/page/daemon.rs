@@ -317,3 +317,20 @@ pub(super) fn events(count: usize) -> String {
     }
     format!(r#"{{"events":[{all}],"last":{count}}}"#)
 }
+
+/// One event of every kind that is no change of state.
+pub(super) fn other_events() -> String {
+    let one = |seq: u32, what: &str, to: &str, reason: &str| {
+        format!(
+            r#"{{"seq":{seq},"at":null,"component":"web","what":"{what}","from":null,"to":{to},
+            "phase":null,"reason":"{reason}","detail":"","took_ms":null,"run":null,
+            "blamed":null}}"#
+        )
+    };
+    let all = [
+        one(1, "settled", "\"ok\"", "tcp connected"),
+        one(2, "maintenance", "null", "drain"),
+        one(3, "panicked", "null", "check panicked"),
+    ];
+    format!(r#"{{"events":[{}],"last":3}}"#, all.join(","))
+}

@@ -9,7 +9,7 @@ mod daemon;
 use crate::browser::Browser;
 use crate::json::Json;
 use crate::support::{Failover, PATIENCE, ask};
-use daemon::{Daemon, component, events, sample, status, thousand};
+use daemon::{Daemon, component, events, other_events, sample, status, thousand};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,7 @@ fn every_component_is_drawn_at_every_size_and_in_the_dark() {
         return;
     };
     let daemon = Daemon::start(&sample());
+    daemon.tell(&events(6));
     browser.look(1280, 1100, "light");
     browser.open(&daemon.url());
     browser.wait_for(&format!(
@@ -117,12 +118,19 @@ fn all_well_is_calm() {
     };
     let healthy = ["mail", "web", "dns"].map(|name| component(name, "ok", ""));
     let daemon = Daemon::start(&status(&healthy, ""));
+    daemon.tell(&other_events());
     browser.look(1280, 600, "light");
     browser.open(&daemon.url());
     browser.wait_for(&format!("{} === 'All well'", text_of("headline")));
     browser.picture("all-well");
     browser.look(1280, 600, "dark");
     browser.picture("all-well-dark");
+    let told = "[...document.querySelectorAll('#log li')].map(li => \
+                [...li.children].map(part => part.textContent).join(' ')).join()";
+    assert_eq!(
+        browser.eval(told),
+        "? web panicked check panicked,? web maintenance drain,? web ok tcp connected"
+    );
     daemon.say(&status(&[], ""));
     browser.wait_for(&format!("{} === 'No components'", text_of("headline")));
     assert_eq!(browser.complaints(), [""; 0]);
