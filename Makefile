@@ -12,11 +12,14 @@ BENCH_ARGS ?=
 PEERS = $(wildcard tests/peers tests/peers.rs)
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-peers lint static bench install clean help \
+.PHONY: build run test test-peers lint static bench install clean help \
 	example-1 example-u2 example-u3 example-u4 example-u5
 
 build: ## build for this machine, optimised (target/release/failover)
 	$(CARGO) build --release
+
+run: ## run the daemon on examples/failover.conf, the place to start editing
+	$(CARGO) run --quiet -- run -c examples/failover.conf
 
 test: ## run every test that needs nothing but this tree, and the examples of the manual
 	$(CARGO) test

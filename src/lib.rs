@@ -1,7 +1,7 @@
 //! `failover` says whether a service is healthy, so that load balancers and people can act on it.
 //!
 //! It is a library and one small static program of the same name. This page is the library's
-//! manual; the program's is in the program, `failover help`.
+//! manual; the program's, with its configuration file, is in the program: `failover help`.
 //!
 //! # A whole program
 //!
@@ -56,6 +56,9 @@
 //!
 //! # The rest
 //!
+//! - Kinds of checks: [`TcpCheck`], [`HttpCheck`], [`TlsCheck`], [`PostgresCheck`], [`SmtpCheck`],
+//!   [`DnsCheck`]; of this machine [`FileCheck`], [`ProcessCheck`], [`ExecCheck`]; of reports
+//!   [`HeartbeatCheck`]; of real traffic [`HaproxyTrafficCheck`] and [`AccessLogCheck`].
 //! - Manual reset: a [`Toggle`] of a check and a [`Oneshot`], which a POST fires, with credentials
 //!   from an [`HtpasswdFile`] if there are any.
 //! - Combining: [`All`], [`Any`], [`AtLeast`], [`Majority`], [`Not`]; [`quorum`] is their rule.
@@ -89,7 +92,8 @@
 //! | `decide` | what is made of outcomes |
 //! | `component` | named checks, the table of them, the dispatcher of events |
 //! | `server` | the HTTP server: answers, reports, the page, agent-checks, administration |
-//! | `config` | the table of keywords, and what is built from them |
+//! | `config` | the table of keywords, the configuration file, and what is planned by it |
+//! | `daemon` | the running system: start, reload, what is kept, the orderly end |
 //! | `cli` | one file for each command |
 #![deny(unsafe_code)]
 

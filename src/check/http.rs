@@ -12,12 +12,13 @@ use crate::check::Check;
 use crate::check::health_json;
 use crate::check::status::StatusSet;
 use crate::check::value::{Side, ValueRule};
+use crate::check::way::way_to_target;
 use crate::client::http::{BODY_BYTES_KEPT, Received, ask, receive_body};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, converse};
 use crate::net::deadline::Deadline;
-use crate::net::dial::{Family, Target, checked_host};
+use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::units::Span;
 use crate::wire::http::{AnswerHead, Asking, Framing};
@@ -189,50 +190,6 @@ impl HttpCheck {
         }
         self.follow = usize::from(redirects);
         Ok(self)
-    }
-
-    /// How long resolving and connecting may take of the whole. Default: all of it.
-    ///
-    /// # Errors
-    /// A length of time that cannot be.
-    pub fn connect_timeout<T>(mut self, timeout: T) -> Result<HttpCheck, Error>
-    where
-        T: TryInto<Span>,
-        Error: From<T::Error>,
-    {
-        let timeout: Span = timeout.try_into()?;
-        self.target_mut().connect_timeout = Some(timeout.duration());
-        Ok(self)
-    }
-
-    /// Connects from this address of the machine, or from the one that this name has. Default: the
-    /// one that the system chooses.
-    ///
-    /// # Errors
-    /// A host that cannot be.
-    pub fn source_host(mut self, host: &str) -> Result<HttpCheck, Error> {
-        self.target_mut().source_host = Some(checked_host(host)?);
-        Ok(self)
-    }
-
-    /// Connects from this port. Default: any. The connection is then reset when it is closed,
-    /// since an orderly close would keep the port from being used again for a minute.
-    ///
-    /// # Errors
-    /// A port that cannot be.
-    pub fn source_port<P>(mut self, port: P) -> Result<HttpCheck, Error>
-    where
-        P: TryInto<Port>,
-        Error: From<P::Error>,
-    {
-        self.target_mut().source_port = Some(port.try_into()?);
-        Ok(self)
-    }
-
-    /// Which addresses of a name count. Default: any.
-    pub fn family(mut self, family: Family) -> HttpCheck {
-        self.target_mut().family = family;
-        self
     }
 
     /// What `Debug` prints, to tell one from another.
@@ -439,6 +396,8 @@ fn refused(detail: String) -> Outcome {
 fn passed() -> Outcome {
     Outcome::new(Health::Ok, Reason::HttpAnswered)
 }
+
+way_to_target!(HttpCheck);
 
 impl Check for HttpCheck {
     fn check(&mut self) -> Outcome {

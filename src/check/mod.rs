@@ -21,6 +21,7 @@ pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod traffic;
 pub(crate) mod value;
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;

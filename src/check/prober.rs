@@ -99,6 +99,9 @@ pub(crate) struct Settings {
     pub(crate) stack: Stack,
 }
 
+/// The name of the threads that run checks.
+pub(crate) const PROBER: &str = "prober";
+
 /// Keeps a check running on its thread until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Prober(Arc<Board>);
@@ -122,7 +125,7 @@ impl Prober {
             settings,
             board: board.clone(),
         };
-        thread::spawn("prober", stack, move || run.until_stopped())
+        thread::spawn(PROBER, stack, move || run.until_stopped())
             .map_err(|error| Error::system("no thread for a check could be started", error))?;
         Ok(Prober(board))
     }

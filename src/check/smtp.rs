@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::check::way::way_to_target;
 use crate::client::smtp::{self, Reply};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
@@ -111,6 +112,8 @@ fn accepted(
     }
     Err(Outcome::new(Health::Fail, Reason::SmtpRefused).with_detail(reply.text))
 }
+
+way_to_target!(SmtpCheck);
 
 impl Check for SmtpCheck {
     fn check(&mut self) -> Outcome {

@@ -9,10 +9,11 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::check::way::way_to_target;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, converse, excerpt};
-use crate::net::dial::{Family, Target, checked_host};
+use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::units::Span;
 
@@ -115,50 +116,6 @@ impl TcpCheck {
         Ok(self)
     }
 
-    /// How much of the timeout resolving and connecting may take. Default: all of it.
-    ///
-    /// # Errors
-    /// A duration that cannot be.
-    pub fn connect_timeout<T>(mut self, timeout: T) -> Result<TcpCheck, Error>
-    where
-        T: TryInto<Span>,
-        Error: From<T::Error>,
-    {
-        let timeout: Span = timeout.try_into()?;
-        self.target.connect_timeout = Some(timeout.duration());
-        Ok(self)
-    }
-
-    /// Connects from this address of the machine, or from the one that this name has. Default: the
-    /// one that the system chooses.
-    ///
-    /// # Errors
-    /// A host that cannot be.
-    pub fn source_host(mut self, host: &str) -> Result<TcpCheck, Error> {
-        self.target.source_host = Some(checked_host(host)?);
-        Ok(self)
-    }
-
-    /// Connects from this port. Default: any. The connection is then reset when it is closed,
-    /// since an orderly close would keep the port from being used again for a minute.
-    ///
-    /// # Errors
-    /// A port that cannot be.
-    pub fn source_port<P>(mut self, port: P) -> Result<TcpCheck, Error>
-    where
-        P: TryInto<Port>,
-        Error: From<P::Error>,
-    {
-        self.target.source_port = Some(port.try_into()?);
-        Ok(self)
-    }
-
-    /// Which addresses of a name count. Default: any.
-    pub fn family(mut self, family: Family) -> TcpCheck {
-        self.target.family = family;
-        self
-    }
-
     /// What `Debug` prints, to tell one from another.
     pub fn name(mut self, name: impl Into<String>) -> TcpCheck {
         self.name = Some(name.into());
@@ -209,6 +166,8 @@ fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
     }
     Ok(bytes.to_vec())
 }
+
+way_to_target!(TcpCheck);
 
 impl Check for TcpCheck {
     fn check(&mut self) -> Outcome {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::check::Check;
+use crate::check::way::way_to_target;
 use crate::client::tls;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
@@ -138,6 +139,8 @@ fn hint(bytes: &[u8]) -> String {
     };
     format!("{what}: {}", excerpt(line, QUOTED_MAX))
 }
+
+way_to_target!(TlsCheck);
 
 impl Check for TlsCheck {
     fn check(&mut self) -> Outcome {

@@ -1,8 +1,6 @@
 //! What the commands share that talk to a running daemon over its admin socket.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
-
 use super::options::Words;
 use super::{Exit, complain, exit_of, say};
 use crate::client::admin::AdminSocket;
@@ -26,7 +24,7 @@ pub(super) fn socket(words: &Words<'_>) -> Result<AdminSocket, Exit> {
         complain(&format!("failover: {text}"));
         Exit::Config
     })?;
-    Ok(AdminSocket::new(PathBuf::from(path)))
+    Ok(AdminSocket::new(path))
 }
 
 /// Asks the daemon, says what it answers, and what became of it.

@@ -537,6 +537,11 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
         Schedule::Every(pace) => Some(pace.every.duration()),
         Schedule::OnRequest => None,
     };
+    // What people want to know of a heartbeat is how often a report is due.
+    let due = |every: &Setting| pace(every, section.problems);
+    let is_heartbeat = kind.keyword.name == "heartbeat";
+    let due = section.find("every").filter(|_| is_heartbeat).and_then(due);
+    let every = due.map(|due| due.every.duration()).or(every);
     let layers = Layer::ALL.map(|layer| (layer.word(), layer));
     let yes_or_no = [("yes", true), ("no", false)];
     let fail_status = section.number("fail-status", 400, 599);

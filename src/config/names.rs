@@ -26,8 +26,7 @@ pub(super) fn check(whole: &Whole<'_>) {
     if let Some((name, at)) = &whole.server.default {
         must_exist(whole, &names, "default", name, *at);
     }
-    let agents = whole.server.agents.iter();
-    for (name, at) in agents.filter_map(|it| it.component.as_ref()) {
+    for (name, at) in &whole.server.agent_components {
         must_exist(whole, &names, "agent-listen", name, *at);
     }
     Circles::new(whole).tell();

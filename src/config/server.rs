@@ -22,6 +22,8 @@ pub(crate) const LISTEN: &str = "127.0.0.1:8080";
 pub(crate) struct ServerPlan {
     pub(crate) listens: Vec<Listen>,
     pub(crate) agents: Vec<Agent>,
+    /// The components that agents are asked about, and where that stands.
+    pub(crate) agent_components: Vec<(String, At)>,
     pub(crate) default: Option<(String, At)>,
     pub(crate) admin_socket: Option<PathBuf>,
     pub(crate) admin: Option<Credential>,
@@ -42,7 +44,7 @@ pub(crate) struct Listen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
-    pub(crate) component: Option<(String, At)>,
+    pub(crate) component: Option<String>,
     pub(crate) allow: Vec<Cidr>,
     pub(crate) controls_admin: bool,
     pub(crate) controls_weight: bool,
@@ -102,6 +104,7 @@ impl ServerPlan {
         ServerPlan {
             listens,
             agents: agents.collect(),
+            agent_components: agent_components(section),
             default: default.map(|setting| (setting.text(), setting.value_at())),
             admin_socket: admin_socket_of(section).inspect(|path| socket_fits(section, path)),
             admin: section
@@ -211,6 +214,16 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
     Some(listen)
 }
 
+/// `agent-listen ADDRESS component NAME`.
+fn agent_components(section: &Section<'_>) -> Vec<(String, At)> {
+    let named = section.all("agent-listen");
+    let named = named.filter_map(|setting| match setting.words.as_slice() {
+        [_, word, name, ..] if word.text == "component" => Some((name.text.clone(), name.at)),
+        _ => None,
+    });
+    named.collect()
+}
+
 fn agent(setting: &Setting, controls: &[String], problems: &Problems) -> Option<Agent> {
     let (first, mut rest) = setting.words.split_first()?;
     let has = |control: &str| controls.iter().any(|word| word == control);
@@ -223,7 +236,7 @@ fn agent(setting: &Setting, controls: &[String], problems: &Problems) -> Option<
     };
     if let [word, name, after @ ..] = rest {
         if word.text == "component" {
-            agent.component = Some((name.text.clone(), name.at));
+            agent.component = Some(name.text.clone());
             rest = after;
         }
     }

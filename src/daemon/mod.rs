@@ -14,10 +14,12 @@ mod keep;
 mod places;
 mod watch;
 
+use std::panic;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
 use crate::component::{Component, OnPost, Post, Reply};
 use crate::config::build;
@@ -41,6 +43,7 @@ use watch::Watch;
 /// directory that another daemon has, no thread.
 pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Error> {
     let log = Log::to_stderr();
+    log_panics(&log);
     let manager = Notifier::from_environment()
         .map(Arc::new)
         .map_err(|error| Error::system("NOTIFY_SOCKET cannot be used", error))?;
@@ -56,6 +59,7 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         watch,
         loaded: Mutex::new(Loaded {
             places: Places::of(&plan.server),
+            at_start: AtStart::of(&plan.server),
             ..Loaded::default()
         }),
     });
@@ -82,6 +86,19 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.watch.end();
     log.flush(Duration::from_secs(1));
     Ok(())
+}
+
+/// A check that panics is told of as its outcome; what panics elsewhere is a line of the log, not a
+/// page on the terminal.
+fn log_panics(log: &Log) {
+    let log = log.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default();
+        if name != PROBER {
+            log.line(Level::Error, format_args!("thread {name:?}: {panic}"));
+        }
+    }));
 }
 
 /// systemd that cannot be told is no reason to stop.
@@ -113,6 +130,25 @@ struct Loaded {
     places: Places,
     /// What was wrong with the last that was tried, if it was not taken.
     error: Option<String>,
+    at_start: AtStart,
+}
+
+/// The settings that are read at the start only.
+#[derive(Default, PartialEq)]
+struct AtStart {
+    state_dir: Option<PathBuf>,
+    admin_socket: Option<PathBuf>,
+    connections_max: Option<usize>,
+}
+
+impl AtStart {
+    fn of(plan: &ServerPlan) -> AtStart {
+        AtStart {
+            state_dir: plan.state_dir.clone(),
+            admin_socket: plan.admin_socket.clone(),
+            connections_max: plan.connections_max,
+        }
+    }
 }
 
 impl Daemon {
@@ -124,6 +160,10 @@ impl Daemon {
         let mut loaded = locked(&self.loaded);
         self.refuse_to_forget(&loaded.plans, &plan.components)?;
         let site = site_of(&plan.server)?;
+        if loaded.at_start != AtStart::of(&plan.server) {
+            let text = "state-dir, admin-socket and max-connections change at the next start only";
+            self.log.line(Level::Warning, format_args!("{text}"));
+        }
         let mut plans = plan.components;
         let components = self.components_of(&mut plans, &loaded.plans)?;
         let places = Places::of(&plan.server);

@@ -100,7 +100,7 @@ fn listen_settings(listen: &Listen) -> Result<ListenSettings, Error> {
 
 fn agent_settings(agent: &Agent) -> Result<ListenSettings, Error> {
     let mut settings = AgentSettings::new(agent.address)?;
-    if let Some((name, _)) = &agent.component {
+    if let Some(name) = &agent.component {
         settings = settings.component(name)?;
     }
     if agent.controls_admin {

@@ -48,8 +48,9 @@ impl Summary {
     }
 }
 
-/// Judges the outcomes in `input` by these rules, and writes a line for each to `out`. The first line's time is the start. With a manual reset it stays
-/// failed until a line says `reset`; without one, such a line is an error.
+/// Judges the outcomes in `input` by these rules, and writes a line for each to `out`. The first
+/// line's time is the start. With a manual reset it stays failed until a line says `reset`; without
+/// one, such a line is an error.
 ///
 /// ```
 /// use failover::{Rules, State, count, replay};

@@ -7,6 +7,7 @@
 //! that a test makes for itself, on ports that the system chose. The waits are real and bounded.
 
 mod agent;
+mod browser;
 mod chroot;
 mod clients;
 mod cluster;
@@ -14,9 +15,11 @@ mod haproxy;
 mod htpasswd;
 mod http_check;
 mod http_get;
+mod json;
 mod keepalived;
 mod listen;
 mod metrics;
+mod page;
 mod postgres;
 mod service;
 mod store;

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use crate::auth::secret::read_secret;
 use crate::check::Check;
+use crate::check::way::way_to_target;
 use crate::client::postgres::{Login, Opening, Problem, Session, open};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, converse};
-use crate::net::dial::{Family, Target, checked_host};
+use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::units::Span;
 use crate::wire::postgres::Refusal;
@@ -215,36 +216,6 @@ impl PostgresCheck {
         Ok(self)
     }
 
-    /// Resolving and connecting may take this long and no longer. Default: the timeout of all.
-    ///
-    /// # Errors
-    /// A duration that cannot be.
-    pub fn connect_timeout<T>(mut self, timeout: T) -> Result<PostgresCheck, Error>
-    where
-        T: TryInto<Span>,
-        Error: From<T::Error>,
-    {
-        let timeout: Span = timeout.try_into()?;
-        self.target.connect_timeout = Some(timeout.duration());
-        Ok(self)
-    }
-
-    /// Connects from this address of the machine, or from the one that this name has. Default: the
-    /// one that the system chooses.
-    ///
-    /// # Errors
-    /// A host that cannot be.
-    pub fn source_host(mut self, host: &str) -> Result<PostgresCheck, Error> {
-        self.target.source_host = Some(checked_host(host)?);
-        Ok(self)
-    }
-
-    /// Which addresses of a name count. Default: any.
-    pub fn family(mut self, family: Family) -> PostgresCheck {
-        self.target.family = family;
-        self
-    }
-
     /// What `Debug` prints, to tell one from another.
     pub fn name(mut self, name: impl Into<String>) -> PostgresCheck {
         self.name = Some(name.into());
@@ -260,6 +231,8 @@ fn checked_name(what: &str, name: &str) -> Result<String, Error> {
     }
     Ok(name.to_string())
 }
+
+way_to_target!(PostgresCheck);
 
 impl Check for PostgresCheck {
     fn check(&mut self) -> Outcome {
