@@ -17,6 +17,7 @@ mod replay;
 mod reset;
 mod run;
 mod status;
+mod topics;
 
 use std::env;
 use std::io::{self, Write};

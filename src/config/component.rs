@@ -320,9 +320,6 @@ fn with_defaults(
     settings
 }
 
-/// More kinds than this are not listed to choose from.
-const KINDS_LISTED_MAX: usize = 8;
-
 /// Why a setting has no place with a kind.
 pub(super) fn not_for(keyword: &Keyword, kind: &str) -> String {
     let name = keyword.name;
@@ -334,7 +331,9 @@ pub(super) fn not_for(keyword: &Keyword, kind: &str) -> String {
     }
     let kinds = match keyword.kinds {
         [kind] => (*kind).to_string(),
-        kinds if kinds.len() > KINDS_LISTED_MAX => String::from("another kind of check"),
+        _ if keyword.kinds_in_words().starts_with("all but") => {
+            String::from("another kind of check")
+        }
         kinds => format!("one of {}", kinds.join(", ")),
     };
     format!("{name:?} is not for {kind:?}; expected it with {kinds}")

@@ -6,6 +6,8 @@
 
 mod checks;
 mod components;
+#[cfg(test)]
+mod readme;
 mod server;
 
 /// Where a keyword may stand.
@@ -98,6 +100,18 @@ impl Keyword {
     /// Whether it may stand in a component of that kind.
     pub(crate) fn is_for(&self, kind: &str) -> bool {
         self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// The kinds that it is for, or those that it is not for, whichever are fewer; empty for all.
+    pub(crate) fn kinds_in_words(&self) -> String {
+        let kinds = keywords().filter(|keyword| keyword.place == Place::Kind);
+        let others = kinds.filter(|kind| !self.is_for(kind.name));
+        let others: Vec<&str> = others.map(|kind| kind.name).collect();
+        if others.len() < self.kinds.len() {
+            format!("all but {}", others.join(" "))
+        } else {
+            self.kinds.join(" ")
+        }
     }
 
     /// Whether so many words may follow it.
