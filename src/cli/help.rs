@@ -257,7 +257,8 @@ fn about(keyword: &Keyword) -> String {
         kinds,
         ..
     } = keyword;
-    let mut text = format!("{name} {arguments}\n\n");
+    let form = format!("{name} {arguments}");
+    let mut text = format!("{}\n\n", form.trim_end());
     for line in about.lines() {
         text += &format!("  {line}\n");
     }

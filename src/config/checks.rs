@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::blocks::{Setting, incomplete};
-use super::component::{TIMEOUT, not_for};
+use super::component::TIMEOUT;
+use super::defaults::not_for;
 use super::schema::{self, Place};
 use super::section::Section;
 use crate::auth::secret::read_secret;
@@ -61,7 +62,9 @@ pub(crate) fn check(
         "haproxy-traffic" => reader.haproxy_traffic(),
         "access-log" => reader.access_log(),
         other => {
-            let message = format!("{other:?} is not for this place");
+            let message = format!(
+                "{other:?} asks nobody by itself; expected one check, such as: tcp HOST:PORT"
+            );
             section.problems.error(kind.at, message);
             None
         }

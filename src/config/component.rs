@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::blocks::{Block, Setting, incomplete};
 use super::checks;
+use super::defaults::{is_composite, with_defaults};
 use super::lex::Word;
 use super::problem::{At, Problems};
-use super::schema::{COMPOSITES, Keyword, Place};
+use super::schema::Place;
 use super::section::Section;
 use super::server::{Credential, credential};
 use crate::check::Check;
@@ -203,7 +204,7 @@ impl ComponentPlan {
     }
 
     pub(crate) fn is_composite(&self) -> bool {
-        COMPOSITES.contains(&self.kind)
+        is_composite(self.kind)
     }
 
     /// The components that have to exist for this one, with what it takes them for.
@@ -262,85 +263,6 @@ fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
         );
     }
     Some(first)
-}
-
-/// Settings of which one takes the place of the other.
-const INSTEAD: [&str; 2] = ["every", "on-request"];
-
-/// Those of defaults that say nothing of a component that nobody may be asking, and the one that
-/// says nothing of any other.
-const WHILE_ASKED_BY_ITSELF: [&str; 3] = ["track-file", "notify", "delay"];
-const WHILE_ON_REQUEST: &str = "answer-within";
-
-/// The block's own settings, those that are for its kind, and the defaults that it does not
-/// override.
-fn with_defaults(
-    block: &Block,
-    kind: &Setting,
-    defaults: &[Setting],
-    name: &str,
-    problems: &Problems,
-) -> Vec<Setting> {
-    let kind_name = kind.keyword.name;
-    let (mut settings, others): (Vec<Setting>, Vec<Setting>) = block
-        .settings
-        .iter()
-        .cloned()
-        .partition(|setting| setting.keyword.is_for(kind_name));
-    for other in others {
-        problems.error(other.at, not_for(other.keyword, kind_name));
-    }
-    let own: Vec<&'static str> = settings.iter().map(|it| it.keyword.name).collect();
-    let is_own = |keyword: &str| own.contains(&keyword);
-    let applies = |default: &&Setting| {
-        let keyword = default.keyword.name;
-        let instead = INSTEAD.contains(&keyword) && INSTEAD.iter().any(|it| is_own(it));
-        // What a composite or a heartbeat makes of outcomes is not what a probe does.
-        let is_judging = matches!(keyword, "ok-after" | "fail-after" | "every");
-        let judges_otherwise = is_judging && (is_composite(kind_name) || kind_name == "heartbeat");
-        let itself = default.words.iter().any(|word| word.text == name);
-        let names_itself = matches!(keyword, "only-if" | "depends-on") && itself;
-        let is_for = default.keyword.is_for(kind_name) && !is_own(keyword);
-        is_for && !instead && !judges_otherwise && !names_itself
-    };
-    let defaults: Vec<&Setting> = defaults.iter().filter(applies).collect();
-    let is_on_request = |name: &str| name == "on-request";
-    let on_request = own.iter().any(|name| is_on_request(name))
-        || defaults.iter().any(|it| is_on_request(it.keyword.name));
-    for default in defaults {
-        let keyword = default.keyword.name;
-        let says_nothing = match on_request {
-            true => WHILE_ASKED_BY_ITSELF.contains(&keyword),
-            false => keyword == WHILE_ON_REQUEST,
-        };
-        if !says_nothing {
-            settings.push(default.clone());
-        }
-    }
-    settings
-}
-
-/// Why a setting has no place with a kind.
-pub(super) fn not_for(keyword: &Keyword, kind: &str) -> String {
-    let name = keyword.name;
-    if is_composite(kind) && matches!(keyword.place, Place::Component) {
-        return format!(
-            "{name:?} is not for {kind:?}, which follows its members at every change; expected it \
-             with a check"
-        );
-    }
-    let kinds = match keyword.kinds {
-        [kind] => (*kind).to_string(),
-        _ if keyword.kinds_in_words().starts_with("all but") => {
-            String::from("another kind of check")
-        }
-        kinds => format!("one of {}", kinds.join(", ")),
-    };
-    format!("{name:?} is not for {kind:?}; expected it with {kinds}")
-}
-
-fn is_composite(kind: &str) -> bool {
-    COMPOSITES.contains(&kind)
 }
 
 fn judging(section: &Section<'_>, kind: &str) -> Judging {
@@ -545,7 +467,9 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
     let yes_or_no = [("yes", true), ("no", false)];
     let fail_status = section.number("fail-status", 400, 599);
     About {
-        asks: format!("{} {}", kind.keyword.name, kind.text()),
+        asks: format!("{} {}", kind.keyword.name, kind.text())
+            .trim_end()
+            .to_string(),
         every,
         layer: section.choice("layer", &layers),
         why: section.text("why").unwrap_or_default(),

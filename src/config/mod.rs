@@ -18,6 +18,7 @@ pub(crate) mod build;
 mod checks;
 pub(crate) mod component;
 mod cross;
+mod defaults;
 mod lex;
 mod names;
 pub(crate) mod plan;

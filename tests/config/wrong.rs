@@ -1,13 +1,13 @@
 //! Wrong configurations, and the exact report on each. They are in `wrong/*.txt`:
 //!
 //! ```text
-//! === NAME                a case; then its failover.conf, unless it is one of several files
-//! --- file NAME [MODE]    another file; the mode is octal, 600 unless it is said
-//! --- report              what is to be said: all of standard error but the last line, which counts
+//! === NAME               a case; then its failover.conf, unless that is one of several files
+//! --- file NAME [MODE]   a file; the mode is octal, 600 unless it is said
+//! --- report             what is said: all of standard error but the last line, which counts
 //! ```
 //!
-//! A control character stands as its picture, U+2400 and on, the bytes 0xfe and 0xff as U+2425 and U+2426. The report of
-//! a case is written by the program where `UPDATE=1` is set, to be read by a person then.
+//! A control character stands as its picture, U+2400 and on; the bytes 0xfe and 0xff as U+2425 and
+//! U+2426. Where `UPDATE=1` is set the program writes the reports, to be read by a person then.
 
 use std::fmt::Write;
 use std::fs;

@@ -176,7 +176,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
 /// Words beyond this are not misspelt keywords.
 const WORD_LEN_MAX: usize = 40;
 
-/// Insertions, deletions and changes of a letter, and swaps of two, that make one word of the other.
+/// Insertions, deletions, changes and swaps of letters that make one word of the other.
 fn edits(from: &str, to: &str) -> usize {
     if from.len() > WORD_LEN_MAX {
         return from.len();
