@@ -33,6 +33,9 @@ const THRESHOLD: i32 = 3;
 /// whose members only warn. Changes are followed at once.
 const LOOK_EVERY: Span = Span::seconds(1);
 
+/// What is made of more than these is made of groups, so that people see which part is wrong.
+const MEMBERS_MAX: usize = 1_000;
+
 /// A component as it is planned.
 pub(crate) struct ComponentPlan {
     pub(crate) name: String,
@@ -391,6 +394,11 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
         }
     };
     let count = names.len();
+    if count > MEMBERS_MAX {
+        let message = format!("made of {count} components; expected at most {MEMBERS_MAX}");
+        problems.error(kind.at, message);
+        return None;
+    }
     let needed = match (kind.keyword.name, needed) {
         ("any-of", _) => 1,
         ("majority", _) => count / 2 + 1,

@@ -20,10 +20,20 @@ pub(crate) struct Whole<'a> {
     /// Where the server's block begins, or the configuration.
     pub(crate) server_at: At,
     pub(crate) components: &'a [ComponentPlan],
+    /// Their places in there, in the order of their names.
+    pub(crate) index: Vec<(&'a str, usize)>,
     /// The names of components that could not be read, too: they are wrong, not missing.
     pub(crate) names: &'a [String],
     pub(crate) sources: &'a Sources,
     pub(crate) problems: &'a Problems,
+}
+
+/// The places of components in the order of their names.
+pub(crate) fn index(components: &[ComponentPlan]) -> Vec<(&str, usize)> {
+    let components = components.iter().enumerate();
+    let mut index: Vec<(&str, usize)> = components.map(|(i, it)| (&*it.name, i)).collect();
+    index.sort_unstable();
+    index
 }
 
 impl Whole<'_> {
@@ -39,8 +49,10 @@ impl Whole<'_> {
         self.default();
     }
 
-    fn find(&self, name: &str) -> Option<&ComponentPlan> {
-        self.components.iter().find(|it| it.name == name)
+    /// The place of the component of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        let found = self.index.binary_search_by(|(known, _)| (*known).cmp(name));
+        Some(self.index[found.ok()?].1)
     }
 
     fn default(&self) {
@@ -64,7 +76,7 @@ impl Whole<'_> {
     /// Nothing may follow what runs only when somebody asks.
     fn feeds(&self, component: &ComponentPlan) {
         for (keyword, name) in component.uses() {
-            let Some(other) = self.find(&name.name) else {
+            let Some(other) = self.find(&name.name).map(|it| &self.components[it]) else {
                 continue;
             };
             if other.judging.schedule == Schedule::OnRequest {

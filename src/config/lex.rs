@@ -7,7 +7,8 @@
 //! COMMENT = '#' at the start of a word, up to the end of the line
 //! ```
 //!
-//! CRLF and a byte order mark are tolerated. It knows no keyword.
+//! CRLF and a byte order mark are tolerated. What was meant as something else is not taken for a
+//! word: other quotes, blanks that are none, control characters. It knows no keyword.
 #![forbid(unsafe_code)]
 
 use super::problem::{At, Problems};

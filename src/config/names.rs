@@ -92,8 +92,6 @@ enum Seen {
 /// a chain may be as long as a configuration.
 struct Circles<'a> {
     whole: &'a Whole<'a>,
-    /// Names in order, with their components.
-    index: Vec<(&'a str, usize)>,
     seen: Vec<Seen>,
     /// The components on the way, each with those that it needs and that are still to be followed.
     way: Vec<(usize, Vec<(usize, At)>)>,
@@ -101,12 +99,8 @@ struct Circles<'a> {
 
 impl<'a> Circles<'a> {
     fn new(whole: &'a Whole<'a>) -> Circles<'a> {
-        let components = whole.components.iter().enumerate();
-        let mut index: Vec<(&str, usize)> = components.map(|(i, it)| (&*it.name, i)).collect();
-        index.sort_unstable();
         Circles {
             whole,
-            index,
             seen: vec![Seen::Never; whole.components.len()],
             way: Vec::new(),
         }
@@ -140,10 +134,10 @@ impl<'a> Circles<'a> {
 
     fn enter(&mut self, component: usize) {
         let uses = self.whole.components[component].uses();
-        let needs = uses.iter().rev().filter_map(|(_, Name { name, at })| {
-            let found = self.index.binary_search_by(|(known, _)| (*known).cmp(name));
-            Some((self.index[found.ok()?].1, *at))
-        });
+        let needs = uses
+            .iter()
+            .rev()
+            .filter_map(|(_, Name { name, at })| Some((self.whole.find(name)?, *at)));
         let needs = needs.collect();
         self.seen[component] = Seen::Now;
         self.way.push((component, needs));
@@ -160,5 +154,66 @@ impl<'a> Circles<'a> {
             name(first)
         );
         self.whole.problems.error(at, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::super::plan::read_bytes;
+
+    fn errors(config: &str) -> Vec<String> {
+        let report = read_bytes("c", config.as_bytes()).report();
+        let lines = report.lines().filter(|line| line.starts_with("c:"));
+        lines.map(str::to_string).collect()
+    }
+
+    /// `a0` made of `a1` made of `a2` and so on, and of others beside.
+    fn chain(len: usize, members: impl Fn(usize) -> String) -> String {
+        let mut text = String::from("server\n default a0\n");
+        for i in 0..len {
+            let _ = write!(text, "component a{i}\n all-of {}\n", members(i));
+        }
+        text + &format!(
+            "component a{len}\n file /f\ncomponent a{}\n file /f\n",
+            len + 1
+        )
+    }
+
+    #[test]
+    fn a_long_chain_is_no_circle_until_it_closes() {
+        const LEN: usize = 10_000;
+        assert_eq!(errors(&chain(LEN, |i| format!("a{}", i + 1))), [""; 0]);
+        let closed = errors(&chain(LEN, |i| format!("a{}", (i + 1) % LEN)));
+        assert_eq!(closed.len(), 1);
+        let line = 2 + 2 * LEN;
+        assert!(closed[0].starts_with(&format!("c:{line}:9: a circle: a0 -> a1 -> a2 -> ")));
+        assert!(closed[0].ends_with(" -> a0; expected components that do not need themselves"));
+    }
+
+    /// There are 2^60 ways through this, and none is followed twice.
+    #[test]
+    fn many_ways_to_the_same_component_are_no_circle() {
+        assert_eq!(
+            errors(&chain(60, |i| format!("a{} a{}", i + 1, i + 2))),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn each_circle_is_told_where_it_closes() {
+        let told = errors(
+            "server\n default a\ncomponent a\n all-of b c\ncomponent b\n any-of a\n\
+             component c\n not c\n",
+        );
+        let expected = [
+            "c:6:9: a circle: a -> b -> a; ",
+            "c:8:6: a circle: c -> c; ",
+        ];
+        assert_eq!(told.len(), 2, "{told:?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The `server` block.
 #![forbid(unsafe_code)]
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use super::blocks::Setting;
@@ -284,10 +284,13 @@ fn allowed(ranges: &[Word], problems: &Problems) -> Vec<Cidr> {
     ranges.collect()
 }
 
-/// An address of this machine with a port. Names are looked up, for `localhost`.
+/// An address of this machine with a port. Of names only `localhost` is looked up: another may need
+/// a resolver that is not there yet when the machine starts.
 fn address(text: &str, at: At, problems: &Problems) -> Option<SocketAddr> {
-    let is_whole = host_and_port(text).is_ok();
-    let found = text.to_socket_addrs().ok().filter(|_| is_whole);
+    let is_here = host_and_port(text).is_ok_and(|(host, _)| {
+        host == "localhost" || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+    });
+    let found = is_here.then(|| text.to_socket_addrs().ok()).flatten();
     let found = found.and_then(|mut found| found.next());
     if found.is_none() {
         let message = format!(
