@@ -103,8 +103,9 @@ struct Asked {
 
 /// Why nobody may over this listener.
 pub(super) const NOBODY_MAY: &str = "over TCP nothing can be changed here until `admin token-file \
-                                     FILE` or `admin htpasswd FILE` is configured; the admin \
-                                     socket needs neither (failover -s SOCKET)";
+                                     FILE` or `admin htpasswd FILE` is configured; `failover \
+                                     maint` and `failover reset` go over the admin socket and \
+                                     need neither";
 
 /// Does it if its sender may have it done, and answers.
 pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
