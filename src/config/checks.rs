@@ -198,7 +198,7 @@ impl Reader<'_> {
         if let Some(method) = section.text("method") {
             // Methods are told apart by case (RFC 9110 section 9.1), and no known one has small
             // letters.
-            let capitals = method.to_uppercase();
+            let capitals = method.to_ascii_uppercase();
             if capitals != method {
                 let message = format!("{method:?} is no method; expected {capitals:?}");
                 section.checked("method", Err::<(), Error>(Error::invalid(message)))?;
@@ -424,7 +424,9 @@ fn why_not_run(name: &str) -> Option<String> {
 
 /// What cannot be among the answers, whatever those are.
 fn record_of(kind: Option<String>, record: &str) -> Result<(), Error> {
-    let kind = kind.unwrap_or_else(|| String::from("A")).to_uppercase();
+    let kind = kind
+        .unwrap_or_else(|| String::from("A"))
+        .to_ascii_uppercase();
     let (is_one, expected) = match kind.as_str() {
         "A" => (record.parse::<Ipv4Addr>().is_ok(), "192.0.2.1"),
         "AAAA" => (record.parse::<Ipv6Addr>().is_ok(), "2001:db8::1"),

@@ -28,14 +28,6 @@ pub(crate) struct Whole<'a> {
     pub(crate) problems: &'a Problems,
 }
 
-/// The places of components in the order of their names.
-pub(crate) fn index(components: &[ComponentPlan]) -> Vec<(&str, usize)> {
-    let components = components.iter().enumerate();
-    let mut index: Vec<(&str, usize)> = components.map(|(i, it)| (&*it.name, i)).collect();
-    index.sort_unstable();
-    index
-}
-
 impl Whole<'_> {
     /// Tells what is wrong with it.
     pub(crate) fn check(&self) {
@@ -51,8 +43,7 @@ impl Whole<'_> {
 
     /// The place of the component of that name.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        let found = self.index.binary_search_by(|(known, _)| (*known).cmp(name));
-        Some(self.index[found.ok()?].1)
+        names::place_of(name, &self.index)
     }
 
     fn default(&self) {

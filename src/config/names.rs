@@ -15,9 +15,7 @@ const LISTED_MAX: usize = 8;
 pub(super) fn check(whole: &Whole<'_>) {
     components_once(whole);
     track_files_once(whole);
-    let mut names: Vec<&str> = whole.names.iter().map(String::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = ordered(whole.names.iter().map(String::as_str));
     for component in whole.components {
         for (keyword, Name { name, at }) in component.uses() {
             must_exist(whole, &names, keyword, &name, at);
@@ -32,46 +30,68 @@ pub(super) fn check(whole: &Whole<'_>) {
     Circles::new(whole).tell();
 }
 
+/// Names in order, each with its place in what they come from, which decides between equal ones.
+/// The only sorting of names, since each kind of it is several kilobytes of program.
+pub(super) fn ordered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
+    let mut ordered: Vec<(&str, usize)> = names.zip(0..).collect();
+    ordered.sort_unstable();
+    ordered
+}
+
+/// The place of a name, if it is one of these.
+pub(super) fn place_of(name: &str, names: &[(&str, usize)]) -> Option<usize> {
+    let found = names.binary_search_by(|(known, _)| (*known).cmp(name));
+    Some(names[found.ok()?].1)
+}
+
+/// Neighbours of the same name.
+fn twins<'a>(names: &'a [(&str, usize)]) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let pairs = names.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    pairs.map(|pair| (pair[0].1, pair[1].1))
+}
+
 fn components_once(whole: &Whole<'_>) {
-    let components = whole.components.iter();
-    let mut names: Vec<(&str, At)> = components.map(|it| (&*it.name, it.at)).collect();
-    names.sort();
-    for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        let ((name, first), (_, at)) = (pair[0], pair[1]);
-        let line = whole.sources.line_of(first, at);
+    for (first, second) in twins(&whole.index) {
+        let (first, second) = (&whole.components[first], &whole.components[second]);
+        let line = whole.sources.line_of(first.at, second.at);
+        let name = &second.name;
         let message = format!("component {name:?} stands in {line} already; expected another name");
-        whole.problems.error(at, message);
+        whole.problems.error(second.at, message);
     }
+}
+
+/// The first word of a setting.
+fn path(setting: &Setting) -> &str {
+    setting.words.first().map_or("", |word| &word.text)
 }
 
 fn track_files_once(whole: &Whole<'_>) {
-    let place = |it: &ComponentPlan| it.setting("track-file").map_or(it.at, Setting::value_at);
-    let tracked = whole.components.iter().filter_map(|it| {
-        let track = it.track.as_ref()?;
-        Some((&track.path, it.at, it))
-    });
-    let mut tracked: Vec<_> = tracked.collect();
-    tracked.sort_by_key(|(path, at, _)| (*path, *at));
-    for pair in tracked.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        let ((path, _, first), (_, _, second)) = (pair[0], pair[1]);
+    let components = whole.components.iter();
+    let tracked = components.filter_map(|it| Some((it, it.setting("track-file")?)));
+    let tracked: Vec<(&ComponentPlan, &Setting)> = tracked.collect();
+    let paths = ordered(tracked.iter().map(|(_, setting)| path(setting)));
+    for (first, second) in twins(&paths) {
+        let ((first, _), (second, setting)) = (tracked[first], tracked[second]);
         let message = format!(
             "track-file {:?} of component {:?} is that of {:?} already; expected a file of its own",
-            path.display().to_string(),
+            path(setting),
             second.name,
             first.name
         );
-        whole.problems.error(place(second), message);
+        whole.problems.error(setting.value_at(), message);
     }
 }
 
-fn must_exist(whole: &Whole<'_>, names: &[&str], keyword: &str, name: &str, at: At) {
-    if names.binary_search(&name).is_ok() {
+fn must_exist(whole: &Whole<'_>, names: &[(&str, usize)], keyword: &str, name: &str, at: At) {
+    if place_of(name, names).is_some() {
         return;
     }
-    let hint = match nearest(name, names.iter().copied()) {
+    let mut known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+    known.dedup();
+    let hint = match nearest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean {meant:?}?"),
-        None if names.is_empty() => format!("expected a block: component {name}"),
-        None if names.len() <= LISTED_MAX => format!("expected one of {}", names.join(", ")),
+        None if known.is_empty() => format!("expected a block: component {name}"),
+        None if known.len() <= LISTED_MAX => format!("expected one of {}", known.join(", ")),
         None => String::from("expected the name of one"),
     };
     let message = format!("{keyword}: there is no component {name:?}; {hint}");

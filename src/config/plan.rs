@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use super::blocks::{self, Block, Setting};
 use super::checks;
 use super::component::ComponentPlan;
-use super::cross::{Whole, index};
+use super::cross::Whole;
 use super::lex::Word;
+use super::names::ordered;
 use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
@@ -132,7 +133,7 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
         server: &server,
         server_at,
         components: &components,
-        index: index(&components),
+        index: ordered(components.iter().map(|it| it.name.as_str())),
         names: &names,
         sources: &sources,
         problems,

@@ -164,7 +164,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// Which of these a word most likely means: misspelt, or another program's word for it.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.collect();
-    let word = word.to_lowercase();
+    let word = word.to_ascii_lowercase();
     let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word);
     if let Some((_, ours)) = elsewhere.filter(|(_, ours)| known.contains(ours)) {
         return Some(ours);
