@@ -82,12 +82,18 @@ impl Check for Quorum {
     }
 }
 
+fn passes(outcome: &Outcome) -> bool {
+    matches!(outcome.health, Health::Ok | Health::Warn)
+}
+
 /// `2 of 3 pass, 2 needed; check 3: tcp connect refused`.
 fn tally(k: usize, outcomes: &[Outcome], names: &[String]) -> String {
-    let passes = |outcome: &&Outcome| matches!(outcome.health, Health::Ok | Health::Warn);
-    let passed = outcomes.iter().filter(passes).count();
+    let passed = outcomes.iter().filter(|outcome| passes(outcome)).count();
     let mut text = format!("{passed} of {} pass, {k} needed", outcomes.len());
-    if let Some(index) = outcomes.iter().position(|outcome| !passes(&outcome)) {
+    let first = |is_it: fn(&Outcome) -> bool| outcomes.iter().position(is_it);
+    // Where all pass, what warns is what the reader looks for.
+    let told = first(|outcome| !passes(outcome)).or(first(|it| it.health == Health::Warn));
+    if let Some(index) = told {
         let name = match names.get(index) {
             Some(name) => name.clone(),
             None => format!("check {}", index + 1),
@@ -333,5 +339,9 @@ mod tests {
         let outcome = Majority::of(checks).unwrap().check();
         assert_eq!(outcome.reason, Reason::QuorumMet);
         assert_eq!(outcome.detail, "2 of 3 pass, 2 needed; check 2: said fail");
+        let checks: Vec<Box<dyn Check>> = vec![Box::new(|| true), Box::new(|| Warn)];
+        let outcome = All::of(checks).unwrap().check();
+        assert_eq!(outcome.health, Warn);
+        assert_eq!(outcome.detail, "2 of 2 pass, 2 needed; check 2: said warn");
     }
 }
