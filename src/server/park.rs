@@ -46,11 +46,13 @@ pub(super) struct Kept(Held);
 
 impl Kept {
     pub(super) fn new(shared: &Arc<Shared>) -> Kept {
+        // First, since a sweeper that is woken and finds nothing held may be the last of a server.
+        let held = Held::new(shared);
         if shared.kept.fetch_add(1, Ordering::SeqCst) == 0 {
             // The sweeper may be waiting without a limit.
             shared.inbox.wake();
         }
-        Kept(Held::new(shared))
+        Kept(held)
     }
 }
 

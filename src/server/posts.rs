@@ -67,10 +67,11 @@ pub(super) fn answer_after_run(
     bytes: Vec<u8>,
 ) {
     let answering = shared.clone();
-    let (stream, then) = caller.leave();
+    let (stream, then, kept) = caller.leave();
     let asker = asker(shared, RUN_WITHIN, move |_| {
         finish(&answering, stream, Cow::Owned(bytes), then);
     });
+    drop(kept);
     if let Err(asker) = component.board().ask_afresh(asker) {
         (asker.answer)(Answer::Late);
     }
