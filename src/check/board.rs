@@ -60,7 +60,7 @@ pub(crate) enum News {
         to: State,
         published: Published,
     },
-    /// The first known outcome came, and left the state as it had started.
+    /// The first known outcome came, and left the state as it had started; or none came in time.
     Settled { at: Moment, published: Published },
     /// A human put it into maintenance, or that ended.
     Maintenance { at: Moment, maint: Option<Maint> },
@@ -450,7 +450,14 @@ impl Known {
             _ => format!("the last was {}", self.published.outcome),
         };
         self.published.outcome = Outcome::new(Health::Unknown, Reason::Stale).with_detail(detail);
+        let changes = self.published.changes;
         self.show(now);
+        let is_new = self.published.changes > changes;
+        if !is_new && self.published.standing.state == State::Unknown {
+            // Nothing was ever known, so nothing changes; that it stays so is told all the same.
+            let published = self.published.clone();
+            self.tell(News::Settled { at: now, published });
+        }
     }
 
     fn tell(&self, news: News) {
