@@ -240,6 +240,8 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
             // Parked, kept with a run, or with the worker for POSTs.
             let is_idle = shared.held.load(Ordering::SeqCst) == 0;
             if is_idle || started >= ends_at {
+                // Who still waits is told that nothing is known.
+                shared.components.stop();
                 shared.inbox.close();
                 return;
             }

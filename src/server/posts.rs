@@ -37,6 +37,8 @@ pub(super) fn post_of(request: &Request<'_>, client: Client, component: &Compone
 /// Acts on a POST, and answers.
 pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
     Box::new(move |shared, caller| {
+        // Another configuration may have come meanwhile.
+        let component = shared.components.newest(component);
         let acted = panic::catch_unwind(AssertUnwindSafe(|| {
             component.on_post().map(|on_post| on_post.on_post(&post))
         }));
