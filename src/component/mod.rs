@@ -254,7 +254,10 @@ impl Components {
         let stays = locked(&self.table).clone();
         for component in gone.iter().filter(|one| !is_in(&stays, one)) {
             self.dispatcher.forget(component);
-            component.board().stop();
+            match position(&stays, component.name().as_bytes()) {
+                Ok(place) => component.board().hand_over(stays[place].board()),
+                Err(_) => component.board().stop(),
+            }
         }
         Ok(())
     }
@@ -265,6 +268,11 @@ impl Components {
         position(&table, name)
             .ok()
             .map(|place| table[place].clone())
+    }
+
+    /// The one that is mounted under that one's name now; the same if there is none any more.
+    pub(crate) fn newest(&self, component: Arc<Component>) -> Arc<Component> {
+        self.find(component.name().as_bytes()).unwrap_or(component)
     }
 
     /// The component if there is one only.
@@ -290,6 +298,13 @@ impl Components {
             .iter()
             .map(|component| component.board().expire(now))
             .sum()
+    }
+
+    /// Runs nothing more but for the callers who wait already.
+    pub(crate) fn close(&self) {
+        for component in self.all() {
+            component.board().close();
+        }
     }
 
     /// Answers every caller that waits and runs nothing more.

@@ -341,6 +341,10 @@ mod tests {
         let outcome = Majority::of(checks).unwrap().check();
         assert_eq!(outcome.reason, Reason::QuorumMet);
         assert_eq!(outcome.detail, "2 of 3 pass, 2 needed; check 2: said fail");
+        let checks: Vec<Box<dyn Check>> = vec![Box::new(|| true), Box::new(|| Warn)];
+        let outcome = All::of(checks).unwrap().check();
+        assert_eq!(outcome.health, Warn);
+        assert_eq!(outcome.detail, "2 of 2 pass, 2 needed; check 2: said warn");
     }
 
     #[test]
