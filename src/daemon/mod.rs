@@ -67,13 +67,15 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.take(plan)?;
     server.administer(daemon.clone());
     let running = server.start()?;
-    for address in server.addresses() {
-        log.line(Level::Notice, format_args!("listening on {address}"));
-    }
-    let told = manager.ready("answering");
-    tell_of(&log, told);
+    daemon.say_where();
+    tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
-    while signals.wait() == Signal::Hangup {
+    loop {
+        let signal = signals.wait();
+        if signal != Signal::Hangup {
+            log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
+            break;
+        }
         tell_of(&log, manager.reloading());
         let status = match daemon.reload() {
             Ok(generation) => format!("answering, generation {generation}"),
@@ -162,6 +164,22 @@ impl AtStart {
 }
 
 impl Daemon {
+    /// What an operator looks for first.
+    fn say_where(&self) {
+        let loaded = locked(&self.loaded);
+        let (path, count) = (self.path.display(), loaded.plans.len());
+        let socket = match &loaded.at_start.admin_socket {
+            Some(socket) => socket.display().to_string(),
+            None => String::from("none"),
+        };
+        let text = format_args!("configuration {path}: components={count} admin-socket={socket}");
+        self.log.line(Level::Notice, text);
+        for address in self.server.addresses() {
+            self.log
+                .line(Level::Notice, format_args!("listening on {address}"));
+        }
+    }
+
     /// Puts a configuration in force: all is built before anything is changed.
     ///
     /// # Errors
