@@ -62,6 +62,13 @@ pub(crate) enum News {
     },
     /// The first known outcome came, and left the state as it had started; or none came in time.
     Settled { at: Moment, published: Published },
+    /// It is in maintenance, and came to another state underneath.
+    Judged {
+        at: Moment,
+        from: State,
+        to: State,
+        published: Published,
+    },
     /// A human put it into maintenance, or that ended.
     Maintenance { at: Moment, maint: Option<Maint> },
     /// The check panicked, and had not the last time; the message is what it said.
@@ -416,12 +423,11 @@ impl Board {
             took: outcome.took,
         });
         known.published.outcome = outcome;
-        known.held = standing;
+        let from = mem::replace(&mut known.held, standing).state;
         let changes = known.published.changes;
         known.show(now);
-        if is_first && known.published.changes == changes {
-            let published = known.published.clone();
-            known.tell(News::Settled { at: now, published });
+        if known.published.changes == changes {
+            known.tell_of_unseen(now, is_first, from);
         }
         if known.stale {
             Phase::Unknown
@@ -519,6 +525,21 @@ impl Known {
             watcher(News::Panicked {
                 at,
                 message: outcome.detail.clone(),
+            });
+        }
+    }
+
+    /// Tells of what an outcome brought about though the state that is answered is the same.
+    fn tell_of_unseen(&self, at: Moment, is_first: bool, from: State) {
+        let (to, published) = (self.held.state, self.published.clone());
+        if is_first {
+            self.tell(News::Settled { at, published });
+        } else if from != to && published.maint.is_some() {
+            self.tell(News::Judged {
+                at,
+                from,
+                to,
+                published,
             });
         }
     }
