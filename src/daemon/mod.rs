@@ -16,7 +16,7 @@ mod watch;
 
 use std::panic;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::check::prober::PROBER;
@@ -320,8 +320,11 @@ impl Admin for Daemon {
         }
     }
 
+    fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+        Some(locked(&self.changing))
+    }
+
     fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
-        let _one_at_a_time = locked(&self.changing);
         let change = |maint| component.board().maintain(maint);
         let changed = self.keep.maintain(component.name(), maint, change);
         changed.map_err(|error| format!("{error:?}"))
