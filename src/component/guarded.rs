@@ -34,6 +34,10 @@ impl OnPost for Guarded {
     fn reset_by_admin(&self, state: State) -> Option<Reply> {
         self.inner.reset_by_admin(state)
     }
+
+    fn reports(&self) -> Option<Reports> {
+        self.inner.reports()
+    }
 }
 
 /// A heartbeat's report: well, unless `?status=` says otherwise; the body is its detail.
@@ -58,6 +62,10 @@ impl OnPost for Reports {
         }
         self.report(health, &String::from_utf8_lossy(post.body()));
         Reply::new(200, "OK").after_next_run()
+    }
+
+    fn reports(&self) -> Option<Reports> {
+        Some(self.clone())
     }
 }
 

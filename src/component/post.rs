@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::auth::{Access, BASIC};
+use crate::check::heartbeat::Reports;
 use crate::decide::oneshot::Oneshot;
 use crate::health::State;
 
@@ -135,6 +136,12 @@ pub trait OnPost: Send + Sync {
     /// nothing.
     #[doc(hidden)]
     fn reset_by_admin(&self, _state: State) -> Option<Reply> {
+        None
+    }
+
+    /// Where a heartbeat's reports go; `None` where a POST is none.
+    #[doc(hidden)]
+    fn reports(&self) -> Option<Reports> {
         None
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
 use crate::component::{Component, OnPost, Post, Reply};
-use crate::config::build;
+use crate::config::build::{self, Resumed};
 use crate::config::component::{ComponentPlan, Judging, Schedule};
 use crate::config::plan::{self, Plan};
 use crate::config::server::{Credential, ServerPlan};
@@ -222,9 +222,13 @@ impl Daemon {
                     continue;
                 }
             }
-            let resumed = match old {
-                Some(old) => resumed(old, plan, running.as_deref()),
-                None => self.kept_state(plan),
+            let posts = running.as_ref().and_then(|running| running.on_post());
+            let resumed = Resumed {
+                state: match old {
+                    Some(old) => resumed(old, plan, running.as_deref()),
+                    None => self.kept_state(plan),
+                },
+                reports: posts.and_then(OnPost::reports),
             };
             let mut built = build::build(plan, resumed, &Arc::downgrade(table), &self.clock)?;
             if plan.reset.is_some() {
