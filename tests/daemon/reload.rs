@@ -329,3 +329,23 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
     }
     house.comes_to("/a", "OK");
 }
+
+#[test]
+fn the_same_port_of_other_addresses_is_taken_over() {
+    let narrow = free_address();
+    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
+    let places = |address: SocketAddr| format!(" listen {address}\n{QUICK}component a\n file /\n");
+    let house = house(&places(wide));
+    house.comes_to("/a", "OK");
+    for address in [narrow, wide, narrow] {
+        house.reload(&places(address));
+        assert_eq!(get(narrow, "/a"), "OK");
+    }
+    // One that cannot be had leaves all as it was, also what was in the way of another.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    house.refused(&format!(" listen {taken}\n{}", places(wide)));
+    assert_eq!(get(narrow, "/a"), "OK");
+    house.reload(&places(wide));
+    assert_eq!(get(narrow, "/a"), "OK");
+}
