@@ -194,6 +194,11 @@ impl Board {
         known.watcher = Some(watcher);
     }
 
+    /// Has nobody told any more: another publishes under the same name from now on.
+    pub(crate) fn unwatch(&self) {
+        locked(&self.known).watcher = None;
+    }
+
     /// The state at this moment.
     pub(crate) fn state(&self) -> State {
         self.fresh().published.standing.state
