@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::check::news::News;
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
@@ -49,31 +50,6 @@ pub(crate) struct Run {
 
 /// Runs that a history keeps: a strip across a phone, and 1.5 KB.
 const HISTORY_LEN: usize = 48;
-
-/// What is told to who watches a board.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// The state changed.
-    Changed {
-        at: Moment,
-        from: State,
-        to: State,
-        published: Published,
-    },
-    /// The first known outcome came, and left the state as it had started; or none came in time.
-    Settled { at: Moment, published: Published },
-    /// It is in maintenance, and came to another state underneath.
-    Judged {
-        at: Moment,
-        from: State,
-        to: State,
-        published: Published,
-    },
-    /// A human put it into maintenance, or that ended.
-    Maintenance { at: Moment, maint: Option<Maint> },
-    /// The check panicked, and had not the last time; the message is what it said.
-    Panicked { at: Moment, message: String },
-}
 
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;

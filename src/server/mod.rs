@@ -100,8 +100,9 @@ struct Shared {
     settings: Settings,
     components: Arc<Components>,
     inbox: Inbox,
-    /// Where POSTs are acted on, and where long reports are made. Strangers who try passwords, and
-    /// files that hang, must cost neither an administrator on this machine nor a heartbeat its turn.
+    /// Where POSTs are acted on, and where long reports are made. Strangers who try
+    /// passwords, and files that hang, must cost neither an administrator on this machine nor a
+    /// heartbeat its turn.
     posts: Arc<Desk>,
     local_acts: Arc<Desk>,
     heartbeats: Arc<Desk>,
