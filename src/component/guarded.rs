@@ -27,7 +27,7 @@ impl OnPost for Guarded {
         match guard.verify(post.header("authorization")) {
             Access::Granted { .. } => self.inner.on_post(post),
             Access::Denied => Reply::unauthorized_by("Invalid credentials", guard.challenge()),
-            Access::Unavailable(_) => Reply::new(500, "ERROR: no credentials to compare"),
+            Access::Unavailable(why) => Reply::no_credentials(why),
         }
     }
 

@@ -56,6 +56,11 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
             }
         };
         drop(alone);
+        if let Some(why) = &reply.trouble {
+            let name = component.name();
+            let text = format_args!("component={name} no credentials to compare: {why}");
+            shared.complaints.line(&shared.log, Level::Error, text);
+        }
         let bytes = bytes_of(&reply);
         if reply.acts_on_state() {
             answer_after_run(shared, caller, &component, bytes);

@@ -98,6 +98,20 @@ fn without_a_credential_only_an_administrator_reports() {
 }
 
 #[test]
+fn a_credential_file_that_is_gone_is_told_of() {
+    let house = running();
+    house.remove("token");
+    let said = house.post("/backup", "");
+    assert_eq!(
+        said,
+        (500, String::from("ERROR: no credentials to compare"))
+    );
+    let told = "error: component=backup no credentials to compare: ";
+    let line = house.daemon().line_with(told);
+    assert!(line.contains("/token: "), "{line}");
+}
+
+#[test]
 fn silence_fails_and_a_report_ends_it() {
     let house = running();
     assert_eq!(house.admin("POST", "/quick", "").0, 200);
