@@ -163,6 +163,7 @@ mod event;
 mod health;
 mod log;
 mod net;
+mod order;
 mod server;
 mod store;
 #[allow(unsafe_code)]

@@ -11,6 +11,7 @@ use super::problem::{At, Problems};
 use super::schema::nearest;
 use super::server::ServerPlan;
 use crate::check::prober::{Pace, stride};
+use crate::order;
 use crate::units::{Rule, Threshold, print_duration};
 
 /// Checks the whole. `names` has those of components that could not be read, too: they are wrong,
@@ -65,7 +66,7 @@ impl<'a> All<'a> {
             .iter()
             .map(|it| (&*it.name, it.at))
             .collect();
-        names.sort();
+        order::sort(&mut names, Ord::cmp);
         for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let (name, first) = pair[0];
             let message = format!(
@@ -83,7 +84,7 @@ impl<'a> All<'a> {
                     .map(|track| (&track.path, it.at, &it.name))
             })
             .collect();
-        files.sort();
+        order::sort(&mut files, Ord::cmp);
         for pair in files.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
             let message = format!(
                 "track-file {:?} is that of component {:?} already; expected a file of its own",

@@ -11,7 +11,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use crate::store::{Age, Store, Stored};
 pub(super) struct Keep {
     store: Option<Store>,
     /// The components whose reset is due.
-    due: Mutex<BTreeSet<String>>,
+    due: Mutex<Vec<String>>,
     /// Held while a maintenance is changed on disk and in force.
     changing: Mutex<()>,
     log: Log,
@@ -60,21 +59,21 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            locked(&self.due).insert(name.to_string());
+            set_due(&mut locked(&self.due), name, true);
         }
         is_due
     }
 
     pub(super) fn is_due(&self, name: &str) -> bool {
-        locked(&self.due).contains(name)
+        locked(&self.due).iter().any(|due| due == name)
     }
 
     /// A component with a manual reset has come to this state.
     pub(super) fn judged(&self, name: &str, state: State) {
         let mut due = locked(&self.due);
         let changed = match state {
-            State::Fail => due.insert(name.to_string()),
-            State::Ok => due.remove(name),
+            State::Fail => set_due(&mut due, name, true),
+            State::Ok => set_due(&mut due, name, false),
             State::Unknown => false,
         };
         drop(due);
@@ -93,7 +92,7 @@ impl Keep {
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
     pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        locked(&self.due).remove(name);
+        set_due(&mut locked(&self.due), name, false);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -145,6 +144,17 @@ impl Keep {
             self.log.line(Level::Error, format_args!("{error:?}"));
         }
     }
+}
+
+/// Whether it was otherwise before.
+fn set_due(due: &mut Vec<String>, name: &str, is_due: bool) -> bool {
+    let at = due.iter().position(|one| one == name);
+    match at {
+        Some(at) if !is_due => drop(due.swap_remove(at)),
+        None if is_due => due.push(name.to_string()),
+        _ => return false,
+    }
+    true
 }
 
 fn latch(name: &str) -> String {
