@@ -7,6 +7,8 @@
 //! of Linux; MIPS differs from all others. Elsewhere what is missing answers `Unsupported`, or
 //! std's own way is taken.
 
+#[cfg(feature = "no-backtrace")]
+mod backtrace;
 pub(crate) mod boot;
 pub(crate) mod errno;
 pub(crate) mod file;
