@@ -13,7 +13,7 @@ PEERS = $(wildcard tests/peers tests/peers.rs)
 
 .DEFAULT_GOAL := build
 .PHONY: build run test test-peers lint static bench install clean help \
-	example-1 example-u2 example-u3 example-u4 example-u5
+	demo example-1 example-u2 example-u3 example-u4 example-u5
 
 build: ## build for this machine, optimised (target/release/failover)
 	$(CARGO) build --release
@@ -46,9 +46,14 @@ bench: static ## measure the static binary; BENCH_ARGS are handed on
 install: static ## install the static binary in $(PREFIX)/bin, below $(DESTDIR)
 	install -D -m 0755 "$$(sh tests/static.sh path)" "$(DESTDIR)$(PREFIX)/bin/failover"
 
+# Debug builds, as `make run`: they show what happens, not how fast, and a fat-LTO release build is
+# a long wait before the first answer.
+
+demo: ## the daemon and services that fail and recover by a script; LISTEN, EVERY
+	$(CARGO) run --quiet --example demo
+
 # The examples read BACKEND, LISTEN, OK_AFTER, FAIL_AFTER and EVERY from the environment or from
-# make's command line. They are debug builds: they show what happens, not how fast, and a fat-LTO
-# release build is a long wait before the first answer.
+# make's command line.
 
 example-1: ## a mail server's port, asked at every request: GET /example-1
 	$(CARGO) run --quiet --example example_1

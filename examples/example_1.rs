@@ -2,10 +2,10 @@
 //!
 //! `make example-1`, then `curl -i 127.0.0.1:8080/example-1`.
 
-mod demo;
+mod shared;
 
-use demo::Demo;
 use failover::{HealthCheckServer, TcpCheck, second};
+use shared::Demo;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let demo = Demo::start("example-1", "1", "1")?;

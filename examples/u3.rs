@@ -3,10 +3,10 @@
 //!
 //! `make example-u3`, then `curl -i 127.0.0.1:8080/example-u3`.
 
-mod demo;
+mod shared;
 
-use demo::Demo;
 use failover::{HealthCheckServer, Hysteresis, TcpCheck, fail, second};
+use shared::Demo;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let demo = Demo::start("example-u3", "5s", "5s")?;

@@ -4,12 +4,12 @@
 //! `make example-u5`, then `curl -i 127.0.0.1:8080/example-u5`, and once it has failed
 //! `curl -i -u demo:demo -X POST 127.0.0.1:8080/example-u5`.
 
-mod demo;
+mod shared;
 
-use demo::Demo;
 use failover::{
     HealthCheckServer, HtpasswdFile, Hysteresis, Oneshot, TcpCheck, Toggle, fail, ok, second,
 };
+use shared::Demo;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let demo = Demo::start("example-u5", "1", "5s")?;

@@ -46,13 +46,14 @@ pub enum What {
         /// How many runs have ended so far.
         runs: u64,
     },
-    /// The first known outcome came, and left the state as the component had started.
+    /// The first known outcome came, and left the state as the component had started; or none came
+    /// in time, and the state is unknown as it was.
     Settled {
         /// That state.
         state: State,
         /// The same for people.
         phase: Phase,
-        /// The first known outcome.
+        /// The first known outcome, or that there was none.
         outcome: Outcome,
     },
     /// A human put the component into maintenance, or that ended.

@@ -89,7 +89,7 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
         (
             &["help", "banana"][..],
             "failover: help: nothing about \"banana\"; \
-             expected a command, a keyword or 'reasons'\n",
+             expected a command, a keyword or one of config, paths, reasons, metrics, all\n",
         ),
         (
             &["help", "tcp", "udp"],

@@ -1,4 +1,4 @@
-//! The five examples as their users see them: started, watched, and stopped with a signal.
+//! The examples as their users see them: started, watched, and stopped with a signal.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -22,11 +22,15 @@ struct Example {
 
 impl Example {
     fn start(file: &str, threshold: &str) -> Example {
+        Example::start_every(file, threshold, "50ms")
+    }
+
+    fn start_every(file: &str, threshold: &str, every: &str) -> Example {
         let mut child = Command::new(path_of(file))
             .env("LISTEN", "127.0.0.1:0")
             .env("OK_AFTER", threshold)
             .env("FAIL_AFTER", threshold)
-            .env("EVERY", "50ms")
+            .env("EVERY", every)
             .env_remove("BACKEND")
             .env_remove("USERS")
             .stdin(Stdio::piped())
@@ -202,5 +206,24 @@ fn u5_stays_failed_until_a_human_resets_it() {
     let credentials = "Authorization: Basic ZGVtbzpkZW1v\r\n";
     assert!(example.ask("POST", credentials).ends_with("\r\n\r\nArmed"));
     assert!(example.ask("GET", "").starts_with("HTTP/1.0 200 OK\r\n"));
+    example.end();
+}
+
+#[test]
+fn the_demo_is_a_whole_daemon_whose_services_fail_and_recover() {
+    // A step that is long enough to be noticed in.
+    let example = Example::start_every("demo", "1", "1s");
+    example.becomes("HTTP/1.0 200 OK\r\n");
+    example.line_with("[3/9] web2 says 500");
+    example.becomes("HTTP/1.0 503 FAIL\r\n");
+    let told = example.line_with("is told \"HTTP/1.0 503 FAIL\"");
+    assert!(told.contains("agent-check \"down #quorum missed\", keepalived \"1\""));
+    example.becomes("HTTP/1.0 200 OK\r\n");
+    // It fails for another reason, and is reset by whoever has the token.
+    example.line_with("[6/9] the database hangs");
+    example.becomes("HTTP/1.0 503 FAIL\r\n");
+    example.line_with("component=database took=");
+    example.line_with("[8/9] a human resets it");
+    example.becomes("HTTP/1.0 200 OK\r\n");
     example.end();
 }

@@ -8,7 +8,8 @@ PATH=$PATH:/usr/sbin:/sbin
 PEERS='haproxy:haproxy keepalived:keepalived nginx:nginx-light ab:apache2-utils ip:iproute2
     curl:curl ps:procps redis-server:redis-server openssl:openssl dnsmasq:dnsmasq-base
     exim4:exim4-daemon-light strace:strace promtool:prometheus
-    python3:python3 chromium:chromium'
+    systemd-analyze:systemd shellcheck:shellcheck busybox:busybox python3:python3
+    chromium:chromium'
 
 # Debian keeps these programs where no path leads: folder:package
 PEERS_ELSEWHERE='/usr/lib/postgresql:postgresql'

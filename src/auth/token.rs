@@ -105,7 +105,10 @@ fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The file's text, in which every line is good.
 fn read(path: &Path) -> Result<String, Error> {
     let refused = |why: &str| Error::invalid(format!("{}: {why}", path.display()));
-    let bytes = read_private(path, FILE_MAX).map_err(|error| refused(&error.to_string()))?;
+    let bytes = read_private(path, FILE_MAX).map_err(|error| match error.raw_os_error() {
+        Some(_) => refused(&format!("cannot be read: {error}")),
+        None => refused(&error.to_string()),
+    })?;
     if bytes.len() as u64 > FILE_MAX {
         return Err(refused("file over 16384 bytes"));
     }

@@ -60,7 +60,7 @@ pub(crate) enum News {
         to: State,
         published: Published,
     },
-    /// The first known outcome came, and left the state as it had started.
+    /// The first known outcome came, and left the state as it had started; or none came in time.
     Settled { at: Moment, published: Published },
     /// A human put it into maintenance, or that ended.
     Maintenance { at: Moment, maint: Option<Maint> },
@@ -119,6 +119,10 @@ struct Turn {
     running: bool,
     wanted: bool,
     stopped: bool,
+    /// Only who waits already is answered yet.
+    closing: bool,
+    /// Whose callers these are, since this one was stopped for its sake.
+    successor: Option<Arc<Board>>,
     /// Wait for the run that is on.
     for_this: Vec<Asker>,
     /// Wait for the run that is next.
@@ -279,6 +283,10 @@ impl Board {
     /// it could wait for; when too many wait already; when the prober was stopped.
     pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
         let mut turn = locked(&self.turn);
+        if let Some(successor) = turn.successor.clone() {
+            drop(turn);
+            return successor.ask(asker);
+        }
         if turn.running && turn.has_room() {
             turn.for_this.push(asker);
             return Ok(());
@@ -318,10 +326,21 @@ impl Board {
         Ok(())
     }
 
-    /// Answers the callers whose deadline has come, and says how many still wait.
+    /// Answers the callers whose deadline has come, and says how many still wait. Nobody waits for
+    /// a first outcome that is overdue: those who come later do not, either.
     pub(crate) fn expire(&self, now: Instant) -> usize {
+        let is_overdue = {
+            let known = self.fresh();
+            known.stale && known.published.runs == 0
+        };
         let (late, left) = {
             let mut turn = locked(&self.turn);
+            if is_overdue {
+                let late = turn.all();
+                drop(turn);
+                answer_all(late, Answer::Late);
+                return 0;
+            }
             let mut late = take_late(&mut turn.for_this, now);
             late.append(&mut take_late(&mut turn.for_next, now));
             (late, turn.for_this.len() + turn.for_next.len())
@@ -332,15 +351,34 @@ impl Board {
 
     /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
     pub(crate) fn stop(&self) {
+        answer_all(self.retire(None), Answer::Late);
+    }
+
+    /// Runs no more but for those who wait already, and takes nobody more.
+    pub(crate) fn close(&self) {
+        locked(&self.turn).closing = true;
+        self.bell.ring();
+    }
+
+    /// Runs no more, since another has taken its place: who waits, waits for that one's run.
+    pub(crate) fn hand_over(&self, to: &Arc<Board>) {
+        for asker in self.retire(Some(to.clone())) {
+            if let Err(asker) = to.ask(asker) {
+                (asker.answer)(Answer::State(to.state()));
+            }
+        }
+    }
+
+    /// Runs no more, and says who waits.
+    fn retire(&self, successor: Option<Arc<Board>>) -> Vec<Asker> {
         let askers = {
             let mut turn = locked(&self.turn);
             turn.stopped = true;
-            let mut askers = mem::take(&mut turn.for_this);
-            askers.append(&mut turn.for_next);
-            askers
+            turn.successor = successor;
+            turn.all()
         };
         self.bell.ring();
-        answer_all(askers, Answer::Late);
+        askers
     }
 
     /// Whether nobody wants to know any more.
@@ -399,7 +437,8 @@ impl Board {
     /// Whether the prober is to run now, because its schedule says so or somebody asked.
     pub(super) fn begin(&self, is_due: bool) -> Begin {
         let mut turn = locked(&self.turn);
-        if turn.stopped {
+        let is_over = turn.closing && turn.for_next.is_empty();
+        if turn.stopped || is_over {
             return Begin::Never;
         }
         if !is_due && !turn.wanted {
@@ -450,7 +489,14 @@ impl Known {
             _ => format!("the last was {}", self.published.outcome),
         };
         self.published.outcome = Outcome::new(Health::Unknown, Reason::Stale).with_detail(detail);
+        let changes = self.published.changes;
         self.show(now);
+        let is_new = self.published.changes > changes;
+        if !is_new && self.published.standing.state == State::Unknown {
+            // Nothing was ever known, so nothing changes; that it stays so is told all the same.
+            let published = self.published.clone();
+            self.tell(News::Settled { at: now, published });
+        }
     }
 
     fn tell(&self, news: News) {
@@ -509,7 +555,15 @@ impl Known {
 
 impl Turn {
     fn has_room(&self) -> bool {
-        !self.stopped && self.for_this.len() + self.for_next.len() < ASKERS_MAX
+        let is_open = !self.stopped && !self.closing;
+        is_open && self.for_this.len() + self.for_next.len() < ASKERS_MAX
+    }
+
+    /// Takes everybody who waits.
+    fn all(&mut self) -> Vec<Asker> {
+        let mut askers = mem::take(&mut self.for_this);
+        askers.append(&mut self.for_next);
+        askers
     }
 }
 

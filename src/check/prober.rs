@@ -329,6 +329,62 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_one_that_is_replaced_gets_the_other_s_answer() {
+        let (check, is_asked, _tell) = puppet();
+        let (old, (check_of_new, new_is_asked, tell_new)) = (on_request(check), puppet());
+        let new = on_request(check_of_new);
+        let (answers, answered) = channel();
+        let ask = || old.board().ask(asker(&answers)).is_ok();
+        assert!(ask());
+        is_asked.recv().unwrap();
+        assert!(old.board().ask_afresh(asker(&answers)).is_ok());
+        old.board().hand_over(new.board());
+        assert!(ask(), "who had looked it up before comes through it");
+        new_is_asked.recv().unwrap();
+        tell_new.send(Health::Fail).unwrap();
+        for _ in 0..2 {
+            assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
+        }
+        // Whoever came while the run was on, or before it, has its answer or that of the next.
+        let _ = tell_new.send(Health::Fail);
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
+    }
+
+    #[test]
+    fn a_closed_prober_runs_for_those_who_wait_and_for_nobody_more() {
+        let (check, is_asked, tell) = puppet();
+        let prober = on_request(check);
+        let (answers, answered) = channel();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        is_asked.recv().unwrap();
+        assert!(prober.board().ask_afresh(asker(&answers)).is_ok());
+        prober.board().close();
+        assert!(prober.board().ask(asker(&answers)).is_err());
+        for health in [Health::Ok, Health::Fail] {
+            tell.send(health).unwrap();
+        }
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
+        is_asked.recv().unwrap();
+        prober.board().nudge();
+        assert!(is_asked.recv().is_err(), "its thread has ended");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_first_outcome_that_is_overdue() {
+        let (check, is_asked, _tell) = puppet();
+        let clock = ManualClock::new();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        let (answers, answered) = channel();
+        is_asked.recv().unwrap();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        assert_eq!(prober.board().expire(Instant::now()), 1);
+        clock.advance(SECOND * 4);
+        assert_eq!(prober.board().expire(Instant::now()), 0);
+        assert_eq!(answered.recv().unwrap(), Answer::Late);
+    }
+
+    #[test]
     fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
         let (check, is_asked, _tell) = puppet();
         let prober = on_request(check);

@@ -1,9 +1,9 @@
 //! `failover help`: the manual. Routers have no man pages.
 #![forbid(unsafe_code)]
 
+use super::topics::{self, TOPICS};
 use super::{Exit, complain, say};
 use crate::config::schema::{self, Keyword, Place};
-use crate::health::Reason;
 
 /// What there is, in one screen.
 pub(super) const USAGE: &str = "\
@@ -19,7 +19,8 @@ usage: failover COMMAND [WORD]...
   maint NAME drain|hold|off [for DURATION] [because TEXT]
                                      maintenance of a component
   probe CHECK [SETTING]...           check once; exit 0 when healthy, else 1
-  help [COMMAND|KEYWORD|reasons]     this, or more about one thing
+  help [COMMAND|KEYWORD|TOPIC]       this, or more about one thing; topics: config paths
+                                     reasons metrics all
   version                            the version
 ";
 
@@ -136,10 +137,15 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "help",
-        "failover help [COMMAND|KEYWORD|reasons]
+        "failover help [COMMAND|KEYWORD|TOPIC]
 
-  The manual: all of it in short, or one command or keyword in full, or the
-  fixed words for how a check ended.
+  The manual: all of it in short, or one command, keyword or topic in full:
+
+    config     how a configuration is written
+    paths      what is answered under which path
+    reasons    the fixed words for how a check ended
+    metrics    what /metrics says
+    all        the whole manual
 ",
     ),
     (
@@ -176,9 +182,10 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
+            let topics = TOPICS.join(", ");
             complain(&format!(
                 "failover: help: nothing about {topic:?}; \
-                 expected a command, a keyword or 'reasons'\n"
+                 expected a command, a keyword or one of {topics}\n"
             ));
             Exit::Usage
         }
@@ -218,17 +225,26 @@ fn overview() -> String {
 }
 
 fn page(topic: &str) -> Option<String> {
-    if topic == "reasons" {
-        let row = |reason: &Reason| format!("\n  {}\n      {}", reason.words(), reason.about());
-        let rows: String = Reason::ALL.iter().map(row).collect();
-        return Some(format!("how a check can end:\n{rows}\n"));
+    if topic == "all" {
+        return Some(all());
     }
     let mut pages: Vec<String> = Vec::new();
     let command = COMMANDS.iter().find(|(name, _)| *name == topic);
     pages.extend(command.map(|(_, text)| (*text).to_string()));
     let keywords = schema::keywords().filter(|keyword| keyword.name == topic);
     pages.extend(keywords.map(about));
+    pages.extend(topics::page(topic));
     (!pages.is_empty()).then(|| pages.join("\n"))
+}
+
+/// Everything, with a line between the parts.
+fn all() -> String {
+    let commands = COMMANDS.iter().map(|(_, text)| (*text).to_string());
+    let topics = TOPICS.iter().filter_map(|topic| topics::page(topic));
+    let keywords = schema::keywords().map(about);
+    let parts = [String::from(USAGE)].into_iter().chain(commands);
+    let parts: Vec<String> = parts.chain(topics).chain(keywords).collect();
+    parts.join("\n")
 }
 
 fn about(keyword: &Keyword) -> String {
@@ -241,7 +257,8 @@ fn about(keyword: &Keyword) -> String {
         kinds,
         ..
     } = keyword;
-    let mut text = format!("{name} {arguments}\n\n");
+    let form = format!("{name} {arguments}");
+    let mut text = format!("{}\n\n", form.trim_end());
     for line in about.lines() {
         text += &format!("  {line}\n");
     }
@@ -254,7 +271,7 @@ fn about(keyword: &Keyword) -> String {
     };
     text += &format!("  in:      {place}\n");
     if !kinds.is_empty() {
-        text += &format!("  for:     {}\n", kinds.join(" "));
+        text += &format!("  for:     {}\n", keyword.kinds_in_words());
     }
     if !default.is_empty() {
         text += &format!("  default: {default}\n");
@@ -267,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_keyword_and_reason_has_its_place_in_the_manual() {
+    fn every_command_keyword_and_topic_has_its_place_in_the_manual() {
         for (command, _) in COMMANDS {
             assert!(USAGE.contains(&format!("\n  {command} ")), "{command}");
             assert!(
@@ -282,12 +299,13 @@ mod tests {
             );
             assert!(page(keyword.name).is_some_and(|page| page.contains(keyword.example)));
         }
-        let reasons = page("reasons").unwrap_or_default();
-        assert!(
-            Reason::ALL
-                .iter()
-                .all(|reason| reasons.contains(reason.words()))
-        );
+        for topic in TOPICS {
+            assert!(
+                page(topic).is_some_and(|page| page.lines().count() > 5),
+                "{topic}"
+            );
+            assert!(USAGE.contains(topic), "{topic}");
+        }
         assert!(page("banana").is_none());
     }
 }

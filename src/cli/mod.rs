@@ -17,12 +17,15 @@ mod replay;
 mod reset;
 mod run;
 mod status;
+mod topics;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::signals::Signals;
 
 /// How a command ended, as sysexits(3) numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,17 @@ pub fn main() -> ExitCode {
             ));
             Exit::Usage
         }
+    }
+    .into()
+}
+
+/// `failover run` inside another program, such as the demo: on this configuration, until SIGINT or
+/// SIGTERM. The signals are those that it keeps, kept before any thread was started; SIGHUP reloads
+/// where it is among them.
+pub fn run_config(path: &Path, signals: &Signals) -> ExitCode {
+    match run::on(path.to_path_buf(), signals) {
+        Ok(()) => Exit::Ok,
+        Err(exit) => exit,
     }
     .into()
 }

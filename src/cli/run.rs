@@ -1,6 +1,8 @@
 //! `failover run`: the daemon, until a signal ends it.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
+
 use super::options::Words;
 use super::{Exit, complain, exit_of};
 use crate::config::plan;
@@ -21,21 +23,26 @@ pub(super) fn run(words: &[String]) -> Exit {
 fn start(words: &[String]) -> Result<(), Exit> {
     let words = Words::read("run", USAGE, &["-c"], words)?;
     words.no_more()?;
-    let told = |error: Error| {
-        complain(&format!("failover: run: {error:?}\n"));
-        exit_of(&error)
-    };
     // First of all, so that every thread that is started has them blocked.
     let kept = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
     let signals = Signals::keep(&kept)
-        .map_err(|error| told(Error::system("signals cannot be blocked", error)))?;
+        .map_err(|error| told(&Error::system("signals cannot be blocked", error)))?;
     // With fewer it works too, for fewer clients at a time.
     let _ = limits::raise_descriptors();
-    let path = words.config();
+    on(words.config(), &signals)
+}
+
+/// The daemon on this configuration, until one of the signals ends it.
+pub(super) fn on(path: PathBuf, signals: &Signals) -> Result<(), Exit> {
     let read = plan::read(&path);
     complain(&read.report());
     let Some(plan) = read.plan else {
         return Err(Exit::Config);
     };
-    daemon::run(path, plan, &signals).map_err(told)
+    daemon::run(path, plan, signals).map_err(|error| told(&error))
+}
+
+fn told(error: &Error) -> Exit {
+    complain(&format!("failover: run: {error:?}\n"));
+    exit_of(error)
 }

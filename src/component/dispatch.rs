@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 use super::fold::{self, Fold};
@@ -46,6 +46,9 @@ pub(crate) struct Dispatcher {
     /// The second on the clock at which it last passed.
     pulse: AtomicU32,
     waiter: Mutex<Option<Box<dyn Waiter>>>,
+    /// Its thread has told everything, and is gone.
+    has_ended: Mutex<bool>,
+    ended: Condvar,
     bell: Bell,
     clock: Arc<dyn Clock>,
 }
@@ -83,6 +86,8 @@ impl Dispatcher {
             pulse: AtomicU32::new(0),
             bell: waiter.bell(),
             waiter: Mutex::new(Some(waiter)),
+            has_ended: Mutex::new(false),
+            ended: Condvar::new(),
             clock,
         };
         dispatcher.beat();
@@ -124,7 +129,11 @@ impl Dispatcher {
         self.beat();
         let dispatcher = self.clone();
         // The listeners may be a library user's.
-        let run = move || dispatcher.tell_until_stopped(waiter, &listeners, &log);
+        let run = move || {
+            dispatcher.tell_until_stopped(waiter, &listeners, &log);
+            *locked(&dispatcher.has_ended) = true;
+            dispatcher.ended.notify_all();
+        };
         thread::spawn("events", Stack::Users, run)
             .map(drop)
             .map_err(|error| Error::system("no thread for events could be started", error))
@@ -134,6 +143,14 @@ impl Dispatcher {
     pub(crate) fn stop(&self) {
         locked(&self.queue).stopped = true;
         self.bell.ring();
+    }
+
+    /// After [`Dispatcher::stop`]: waits until all is told, at most that long. To be called of one
+    /// that was started.
+    pub(crate) fn wait_for_end(&self, at_most: Duration) {
+        let goes_on = |has_ended: &mut bool| !*has_ended;
+        let has_ended = locked(&self.has_ended);
+        let _ = self.ended.wait_timeout_while(has_ended, at_most, goes_on);
     }
 
     /// The kept events after that number, and the number of the last that was told. Numbers begin

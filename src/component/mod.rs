@@ -55,8 +55,11 @@ pub(crate) fn checked_name(name: &str) -> Result<String, Error> {
     }
     let is_part = |part: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(allowed)
+        part.bytes().all(allowed)
     };
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return refuse("no part that is empty, '.' or '..'");
+    }
     if !name.split('/').all(is_part) {
         return refuse("letters, digits, '.', '_', '-', and '/' between them");
     }
@@ -252,7 +255,10 @@ impl Components {
         let stays = locked(&self.table).clone();
         for component in gone.iter().filter(|one| !is_in(&stays, one)) {
             self.dispatcher.forget(component);
-            component.board().stop();
+            match position(&stays, component.name().as_bytes()) {
+                Ok(place) => component.board().hand_over(stays[place].board()),
+                Err(_) => component.board().stop(),
+            }
         }
         Ok(())
     }
@@ -263,6 +269,11 @@ impl Components {
         position(&table, name)
             .ok()
             .map(|place| table[place].clone())
+    }
+
+    /// The one that is mounted under that one's name now; the same if there is none any more.
+    pub(crate) fn newest(&self, component: Arc<Component>) -> Arc<Component> {
+        self.find(component.name().as_bytes()).unwrap_or(component)
     }
 
     /// The component if there is one only.
@@ -288,6 +299,13 @@ impl Components {
             .iter()
             .map(|component| component.board().expire(now))
             .sum()
+    }
+
+    /// Runs nothing more but for the callers who wait already.
+    pub(crate) fn close(&self) {
+        for component in self.all() {
+            component.board().close();
+        }
     }
 
     /// Answers every caller that waits and runs nothing more.
@@ -343,9 +361,9 @@ mod tests {
             ("/mail", "expected no leading slash"),
             ("", "expected 1 to 128 characters"),
             (&*"a".repeat(129), "expected 1 to 128 characters"),
-            ("a//b", "expected letters, digits"),
-            ("a/", "expected letters, digits"),
-            ("../a", "expected letters, digits"),
+            ("a//b", "expected no part that is empty, '.' or '..'"),
+            ("a/", "expected no part that is empty, '.' or '..'"),
+            ("../a", "expected no part that is empty, '.' or '..'"),
             ("a b", "expected letters, digits"),
             ("a?b", "expected letters, digits"),
             ("é", "expected letters, digits"),

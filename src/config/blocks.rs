@@ -52,6 +52,11 @@ pub(crate) struct Block {
     /// What the block is of, for blocks that have a name.
     pub(crate) name: Option<Word>,
     pub(crate) settings: Vec<Setting>,
+    /// Whether the name could not be read, which has been told.
+    pub(crate) is_broken: bool,
+    /// Whether a setting could not be read, which has been told: what seems to be missing may be
+    /// there.
+    pub(crate) is_doubtful: bool,
 }
 
 /// No configuration written by people is longer than this.
@@ -65,30 +70,20 @@ const FILES_MAX: usize = 1_000;
 
 /// Reads a file and all that it includes.
 pub(crate) fn read(path: &Path, sources: &mut Sources, problems: &Problems) -> Vec<Block> {
-    let mut reader = Reader {
-        sources,
-        problems,
-        blocks: Vec::new(),
-        is_open: false,
-    };
+    let mut reader = Reader::new(sources, problems);
     reader.file(path, 0, None);
     reader.blocks
 }
 
-/// Reads a text that came from elsewhere than a file, under that name.
-pub(crate) fn read_text(
+/// Reads what came from elsewhere than a file, under that name.
+pub(crate) fn read_bytes(
     name: &str,
-    text: &str,
+    bytes: &[u8],
     sources: &mut Sources,
     problems: &Problems,
 ) -> Vec<Block> {
-    let mut reader = Reader {
-        sources,
-        problems,
-        blocks: Vec::new(),
-        is_open: false,
-    };
-    reader.text(Path::new(name), text, 0);
+    let mut reader = Reader::new(sources, problems);
+    reader.text(Path::new(name), bytes, 0);
     reader.blocks
 }
 
@@ -98,28 +93,84 @@ struct Reader<'a> {
     blocks: Vec<Block>,
     /// Whether what is indented belongs to the last block; not across files.
     is_open: bool,
+    /// The files that were included, as the system knows them.
+    files: Vec<Included>,
 }
 
-impl Reader<'_> {
+/// A file that is read, or was.
+struct Included {
+    path: PathBuf,
+    /// Where it is included.
+    from: Option<At>,
+    is_being_read: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(sources: &'a mut Sources, problems: &'a Problems) -> Reader<'a> {
+        Reader {
+            sources,
+            problems,
+            blocks: Vec::new(),
+            is_open: false,
+            files: Vec::new(),
+        }
+    }
+
     /// `from` is where it is included.
     fn file(&mut self, path: &Path, depth: usize, from: Option<At>) {
         let name = path.display().to_string();
         let opened = fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"));
-        let text = match opened.and_then(text_of) {
-            Ok(text) => text,
+        let bytes = self
+            .not_again(path)
+            .and_then(|()| opened.and_then(bytes_of));
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
             Err(why) => {
                 let at = from.unwrap_or_else(|| At::start_of(self.sources.keep(&name, "")));
                 self.problems.error(at, format!("{name:?} {why}"));
                 return;
             }
         };
-        self.text(path, &text, depth);
+        let index = self.files.len();
+        self.files.push(Included {
+            path: known_as(path),
+            from,
+            is_being_read: true,
+        });
+        self.text(path, &bytes, depth);
+        self.files[index].is_being_read = false;
     }
 
-    fn text(&mut self, path: &Path, text: &str, depth: usize) {
-        let file = self.sources.keep(&path.display().to_string(), text);
+    /// A file is read once: its components would exist twice, and a circle has no end.
+    fn not_again(&self, path: &Path) -> Result<(), String> {
+        let path = known_as(path);
+        let Some(before) = self.files.iter().find(|file| file.path == path) else {
+            return Ok(());
+        };
+        if before.is_being_read {
+            return Err(String::from(
+                "includes itself, perhaps through others; expected files that do not",
+            ));
+        }
+        Err(match before.from {
+            Some(at) => {
+                let (file, line) = (self.sources.name(at.file), at.line);
+                format!("is included in {file}:{line} already; expected it once")
+            }
+            None => String::from("is read already; expected it once"),
+        })
+    }
+
+    fn text(&mut self, path: &Path, bytes: &[u8], depth: usize) {
+        let text = String::from_utf8_lossy(bytes);
+        let file = self.sources.keep(&path.display().to_string(), &text);
+        if let Some((line, column, byte)) = beyond_utf8(bytes) {
+            let at = At { file, line, column };
+            let message = format!("the byte 0x{byte:02x} is not UTF-8; expected UTF-8 text");
+            self.problems.error(at, message);
+        }
         self.is_open = false;
-        for line in lex::lines(file, text, self.problems) {
+        for line in lex::lines(file, &text, self.problems) {
             if line.is_indented {
                 self.setting(&line);
             } else {
@@ -135,22 +186,31 @@ impl Reader<'_> {
             return;
         };
         let Some(keyword) = schema::find(&first.text, &[Place::Block]) else {
-            self.problems.error(first.at, no_block(&first.text));
+            if !line.is_broken {
+                self.problems.error(first.at, no_block(&first.text));
+            }
+            // Whoever forgot the blanks meant it for the block before.
+            if let Some(block) = self.blocks.last_mut() {
+                block.is_doubtful = true;
+            }
             // What belongs to it is not to be taken for the block before.
             self.blocks.push(unknown_block(first));
             return;
         };
-        if !keyword.takes(rest.len()) {
+        let is_whole = keyword.takes(rest.len());
+        if !is_whole && !line.is_broken {
             self.problems.error(first.at, incomplete(keyword, rest));
         }
         match (keyword.name, rest.first()) {
-            ("include", Some(pattern)) => self.include(pattern, path, depth),
-            ("include", None) => {}
+            ("include", Some(pattern)) if is_whole => self.include(pattern, path, depth),
+            ("include", _) => self.is_open = false,
             (_, name) => self.blocks.push(Block {
                 keyword,
                 at: first.at,
                 name: name.cloned(),
                 settings: Vec::new(),
+                is_broken: line.is_broken,
+                is_doubtful: false,
             }),
         }
     }
@@ -171,15 +231,22 @@ impl Reader<'_> {
         let Some(places) = places_of(block.keyword.name) else {
             return;
         };
-        let Some(keyword) = schema::find(&first.text, places) else {
-            let message = no_setting(&first.text, block.keyword.name, places);
-            self.problems.error(first.at, message);
-            return;
+        let keyword = match schema::find(&first.text, places) {
+            _ if line.is_broken => Err(None),
+            None => Err(Some(no_setting(&first.text, block.keyword.name, places))),
+            Some(keyword) if !keyword.takes(rest.len()) => Err(Some(incomplete(keyword, rest))),
+            Some(keyword) => Ok(keyword),
         };
-        if !keyword.takes(rest.len()) {
-            self.problems.error(first.at, incomplete(keyword, rest));
-            return;
-        }
+        let keyword = match keyword {
+            Ok(keyword) => keyword,
+            Err(message) => {
+                block.is_doubtful = true;
+                if let Some(message) = message {
+                    self.problems.error(first.at, message);
+                }
+                return;
+            }
+        };
         let mut before = block.settings.iter();
         let before = before.find(|before| before.keyword.name == keyword.name);
         if let (Some(before), false) = (before, keyword.repeats) {
@@ -206,7 +273,7 @@ impl Reader<'_> {
             return;
         }
         let path = from.parent().unwrap_or(Path::new("")).join(&pattern.text);
-        match matching(&path) {
+        match matching(&path, &pattern.text) {
             Ok(files) => {
                 for file in files {
                     self.file(&file, depth + 1, Some(pattern.at));
@@ -249,11 +316,13 @@ fn unknown_block(word: &Word) -> Block {
         at: word.at,
         name: None,
         settings: Vec::new(),
+        is_broken: true,
+        is_doubtful: true,
     }
 }
 
-/// The text of a configuration, or why there is none.
-pub(super) fn text_of(source: impl Read) -> Result<String, String> {
+/// The bytes of a configuration, or why there are none.
+pub(super) fn bytes_of(source: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let taken = source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
     taken.map_err(|error| format!("cannot be read: {error}"))?;
@@ -262,17 +331,37 @@ pub(super) fn text_of(source: impl Read) -> Result<String, String> {
             "has more than {FILE_BYTES_MAX} bytes; expected a configuration"
         ));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("is not UTF-8 text in line {line}; expected it to be")
-    })
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(String::from("is UTF-16 text; expected UTF-8"));
+    }
+    Ok(bytes)
 }
 
-/// The files that a path means, in the order of their names; `*` in its last part stands for
+/// The first byte that is not part of UTF-8 text, with its line and column.
+fn beyond_utf8(bytes: &[u8]) -> Option<(usize, usize, u8)> {
+    let error = std::str::from_utf8(bytes).err()?;
+    let (before, after) = bytes.split_at(error.valid_up_to());
+    let text = String::from_utf8_lossy(before);
+    let line = text.matches('\n').count() + 1;
+    let column = text.rsplit('\n').next()?.chars().count() + 1;
+    Some((line, column, *after.first()?))
+}
+
+/// A file by the one path that it has, however it is written.
+fn known_as(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// The files that a path means, in the order of their names; one `*` in its last part stands for
 /// anything, and then there may be none.
-fn matching(path: &Path) -> Result<Vec<PathBuf>, String> {
+fn matching(path: &Path, written: &str) -> Result<Vec<PathBuf>, String> {
     let pattern = path.file_name().unwrap_or_default().to_string_lossy();
+    let stars = written.matches('*').count();
+    if stars > 1 || (stars == 1 && !pattern.contains('*')) {
+        return Err(String::from(
+            "cannot be searched for; expected one *, in the last part of the path",
+        ));
+    }
     let Some((before, after)) = pattern.split_once('*') else {
         return Ok(vec![path.to_path_buf()]);
     };
@@ -370,7 +459,7 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
     }
 }
 
-fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
+pub(super) fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
     let name = keyword.name;
     let words: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
     let found = match words.as_slice() {

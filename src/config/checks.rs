@@ -1,12 +1,17 @@
 //! From a kind of check and its settings to the check. The only place that names concrete kinds.
 #![forbid(unsafe_code)]
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
-use super::blocks::Setting;
+use super::blocks::{Setting, incomplete};
 use super::component::TIMEOUT;
+use super::defaults::not_for;
 use super::schema::{self, Place};
 use super::section::Section;
+use crate::auth::secret::read_secret;
 use crate::check::Check;
 use crate::check::dns::DnsCheck;
 use crate::check::exec::{ExecCheck, ExitCodes};
@@ -25,6 +30,7 @@ use crate::check::value::Side;
 use crate::error::Error;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
+use crate::net::program;
 use crate::units::Span;
 
 /// Whether checks of that kind wait for somebody else, and so have a timeout.
@@ -56,7 +62,9 @@ pub(crate) fn check(
         "haproxy-traffic" => reader.haproxy_traffic(),
         "access-log" => reader.access_log(),
         other => {
-            let message = format!("{other:?} is not for this place");
+            let message = format!(
+                "{other:?} asks nobody by itself; expected one check, such as: tcp HOST:PORT"
+            );
             section.problems.error(kind.at, message);
             None
         }
@@ -77,8 +85,7 @@ pub(crate) fn probe(section: &Section<'_>) -> Option<Box<dyn Check>> {
         let name = setting.keyword.name;
         let before = &section.settings[..index];
         if !setting.keyword.is_for(kind.keyword.name) {
-            let message = format!("{name:?} is not for {:?}", kind.keyword.name);
-            problems.error(setting.at, message);
+            problems.error(setting.at, not_for(setting.keyword, kind.keyword.name));
         } else if !setting.keyword.repeats && before.iter().any(|it| it.keyword.name == name) {
             problems.error(
                 setting.at,
@@ -106,6 +113,16 @@ impl Reader<'_> {
         self.here(Span::try_from(self.timeout))
     }
 
+    /// Says what is missing as yet, and has to be there when the check runs.
+    fn warn(&self, name: &str, why: &str) {
+        let at = self
+            .section
+            .find(name)
+            .map_or(self.kind.at, Setting::value_at);
+        let message = format!("{why}; until that is mended, the outcome is unknown");
+        self.section.problems.warning(at, message);
+    }
+
     /// `HOST:PORT`, and how to get there.
     fn target(&self) -> Option<Target> {
         let text = self.kind.text();
@@ -127,6 +144,39 @@ impl Reader<'_> {
         target.source_port = section.value::<Port>("source-port");
         target.family = section.value::<Family>("family").unwrap_or_default();
         target.connect_timeout = section.span("connect-timeout");
+        self.same_family(target);
+    }
+
+    /// Addresses of which none leads to the other.
+    fn same_family(&self, target: &Target) {
+        let Ok(host) = target.host.parse::<IpAddr>() else {
+            return;
+        };
+        let wrong = |name: &str| {
+            if let Some(setting) = self.section.find(name) {
+                let message = format!(
+                    "{name} {} does not go with the address {host}; expected the same kind of \
+                     address",
+                    setting.text()
+                );
+                self.section.problems.error(setting.value_at(), message);
+            }
+        };
+        let source = target
+            .source_host
+            .as_ref()
+            .and_then(|it| it.parse::<IpAddr>().ok());
+        if source.is_some_and(|source| source.is_ipv4() != host.is_ipv4()) {
+            wrong("source");
+        }
+        let is_other = match target.family {
+            Family::V4 => host.is_ipv6(),
+            Family::V6 => host.is_ipv4(),
+            _ => false,
+        };
+        if is_other {
+            wrong("family");
+        }
     }
 
     fn tcp(&self) -> Option<Box<dyn Check>> {
@@ -146,6 +196,13 @@ impl Reader<'_> {
         let mut check = self.here(HttpCheck::new(&self.kind.text(), self.span()?))?;
         self.way(check.target_mut());
         if let Some(method) = section.text("method") {
+            // Methods are told apart by case (RFC 9110 section 9.1), and no known one has small
+            // letters.
+            let capitals = method.to_ascii_uppercase();
+            if capitals != method {
+                let message = format!("{method:?} is no method; expected {capitals:?}");
+                section.checked("method", Err::<(), Error>(Error::invalid(message)))?;
+            }
             check = section.checked("method", check.method(&method))?;
         }
         for header in section.all("header") {
@@ -213,6 +270,9 @@ impl Reader<'_> {
             check = section.checked("database", check.database(&database))?;
         }
         if let Some(file) = section.text("password-file") {
+            if let Err(why) = read_secret(Path::new(&file)) {
+                self.warn("password-file", &why);
+            }
             check = check.password_file(file);
         }
         if let Some(query) = section.text("query") {
@@ -249,6 +309,7 @@ impl Reader<'_> {
             check = section.checked("type", check.record_type(&kind))?;
         }
         if let Some(record) = section.text("expect") {
+            section.checked("expect", record_of(section.text("type"), &record))?;
             check = section.checked("expect", DnsCheck::expect(check, &record))?;
         }
         if section.has("no-recursion") {
@@ -275,12 +336,11 @@ impl Reader<'_> {
     fn process(&self) -> Option<Box<dyn Check>> {
         let words: Vec<&str> = self.kind.words.iter().map(|it| it.text.as_str()).collect();
         let check = match words.as_slice() {
-            [name] => ProcessCheck::named(name),
             ["pidfile", path] => ProcessCheck::pidfile(path),
-            _ => Err(Error::invalid(format!(
-                "{:?} names no process; expected {}",
-                self.kind.text(),
-                self.kind.keyword.arguments
+            [name] if *name != "pidfile" => ProcessCheck::named(name),
+            _ => Err(Error::invalid(incomplete(
+                self.kind.keyword,
+                &self.kind.words,
             ))),
         };
         Some(Box::new(self.here(check)?))
@@ -288,8 +348,12 @@ impl Reader<'_> {
 
     fn exec(&self) -> Option<Box<dyn Check>> {
         let section = self.section;
-        let words = self.kind.words.iter().map(|it| it.text.clone()).collect();
+        let words: Vec<String> = self.kind.words.iter().map(|it| it.text.clone()).collect();
+        let missing = words.first().and_then(|name| why_not_run(name));
         let mut check = self.here(ExecCheck::of(words, self.span()?))?;
+        if let Some(why) = missing {
+            self.warn("exec", &why);
+        }
         if let Some(name) = section.owner {
             check = self.here(check.env("FAILOVER_COMPONENT", name))?;
         }
@@ -341,8 +405,43 @@ impl Reader<'_> {
     }
 }
 
+/// Why a program that is safe to run cannot be.
+fn why_not_run(name: &str) -> Option<String> {
+    let path = program::locate(name).ok()?;
+    let why = match std::fs::metadata(&path) {
+        Err(error) => error.to_string(),
+        Ok(about) if !about.is_file() => String::from("no file"),
+        Ok(about) if about.permissions().mode() & 0o111 == 0 => {
+            format!(
+                "mode {:o} lets nobody run it",
+                about.permissions().mode() & 0o7777
+            )
+        }
+        Ok(_) => return None,
+    };
+    Some(format!("program {name:?} cannot be run: {why}"))
+}
+
+/// What cannot be among the answers, whatever those are.
+fn record_of(kind: Option<String>, record: &str) -> Result<(), Error> {
+    let kind = kind
+        .unwrap_or_else(|| String::from("A"))
+        .to_ascii_uppercase();
+    let (is_one, expected) = match kind.as_str() {
+        "A" => (record.parse::<Ipv4Addr>().is_ok(), "192.0.2.1"),
+        "AAAA" => (record.parse::<Ipv6Addr>().is_ok(), "2001:db8::1"),
+        _ => return Ok(()),
+    };
+    if is_one {
+        return Ok(());
+    }
+    let message =
+        format!("{record:?} is no record of type {kind}; expected one such as {expected}");
+    Err(Error::invalid(message))
+}
+
 /// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
-fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
+pub(super) fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
     match target.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
         _ => Err(Error::invalid(format!(

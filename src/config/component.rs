@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::blocks::{Block, Setting};
+use super::blocks::{Block, Setting, incomplete};
 use super::checks;
+use super::defaults::{is_composite, with_defaults};
 use super::lex::Word;
 use super::problem::{At, Problems};
-use super::schema::{COMPOSITES, Place};
+use super::schema::Place;
 use super::section::Section;
 use super::server::{Credential, credential};
 use crate::check::Check;
@@ -32,6 +33,9 @@ const THRESHOLD: i32 = 3;
 /// whose members only warn. Changes are followed at once.
 const LOOK_EVERY: Span = Span::seconds(1);
 
+/// What is made of more than these is made of groups, so that people see which part is wrong.
+const MEMBERS_MAX: usize = 1_000;
+
 /// A component as it is planned.
 pub(crate) struct ComponentPlan {
     pub(crate) name: String,
@@ -46,6 +50,9 @@ pub(crate) struct ComponentPlan {
     pub(crate) only_if: Vec<Name>,
     pub(crate) track: Option<Track>,
     pub(crate) reset: Option<Option<Credential>>,
+    /// As they stand, for what is wrong only together with others.
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) window: Option<Duration>,
 }
 
 /// The name of another component, and where it stands.
@@ -124,7 +131,7 @@ impl ComponentPlan {
         defaults: &[Setting],
         problems: &Problems,
     ) -> Option<ComponentPlan> {
-        let word = block.name.as_ref()?;
+        let word = block.name.as_ref().filter(|_| !block.is_broken)?;
         let name = problems.or_error(word.at, checked_name(&word.text))?;
         let kind = kind_of(block, problems)?;
         let settings = with_defaults(block, kind, defaults, &name, problems);
@@ -148,11 +155,19 @@ impl ComponentPlan {
             reset: section
                 .find("manual-reset")
                 .map(|setting| credential(setting, problems)),
+            connect_timeout: section.span("connect-timeout"),
+            window: section.span("window"),
             asks: Some(asks?),
             judging,
             about,
             settings,
         })
+    }
+
+    /// Its setting of that keyword, its own or from the defaults.
+    pub(crate) fn setting(&self, keyword: &str) -> Option<&Setting> {
+        let mut settings = self.settings.iter();
+        settings.find(|setting| setting.keyword.name == keyword)
     }
 
     /// Whether it would run as the other does, so that the other can go on.
@@ -192,7 +207,7 @@ impl ComponentPlan {
     }
 
     pub(crate) fn is_composite(&self) -> bool {
-        COMPOSITES.contains(&self.kind)
+        is_composite(self.kind)
     }
 
     /// The components that have to exist for this one, with what it takes them for.
@@ -206,7 +221,6 @@ impl ComponentPlan {
         let depends = depends.filter(|setting| setting.keyword.name == "depends-on");
         for setting in depends {
             let names = setting.words.iter().map(Name::of);
-            let names = names.filter(|other| other.name != self.name);
             uses.extend(names.map(|name| ("depends-on", name)));
         }
         uses
@@ -233,6 +247,10 @@ fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
         .by_ref()
         .filter(|setting| setting.keyword.place == Place::Kind);
     let Some(first) = kinds.next() else {
+        // What could not be read may have been it.
+        if block.is_doubtful {
+            return None;
+        }
         let message = "this component asks nothing; expected a check, such as: tcp HOST:PORT";
         problems.error(block.at, message);
         return None;
@@ -248,54 +266,6 @@ fn kind_of<'a>(block: &'a Block, problems: &Problems) -> Option<&'a Setting> {
         );
     }
     Some(first)
-}
-
-/// Settings of which one takes the place of the other.
-const INSTEAD: [&str; 2] = ["every", "on-request"];
-
-/// The block's own settings, those that are for its kind, and the defaults that it does not
-/// override.
-fn with_defaults(
-    block: &Block,
-    kind: &Setting,
-    defaults: &[Setting],
-    name: &str,
-    problems: &Problems,
-) -> Vec<Setting> {
-    let kind_name = kind.keyword.name;
-    let (mut settings, others): (Vec<Setting>, Vec<Setting>) = block
-        .settings
-        .iter()
-        .cloned()
-        .partition(|setting| setting.keyword.is_for(kind_name));
-    for other in others {
-        let message = format!(
-            "{:?} is not for {kind_name:?}; expected it with one of {}",
-            other.keyword.name,
-            other.keyword.kinds.join(", ")
-        );
-        problems.error(other.at, message);
-    }
-    let own: Vec<&'static str> = settings.iter().map(|it| it.keyword.name).collect();
-    let is_own = |keyword: &str| own.contains(&keyword);
-    for default in defaults {
-        let keyword = default.keyword.name;
-        let instead = INSTEAD.contains(&keyword) && INSTEAD.iter().any(|it| is_own(it));
-        // What a composite or a heartbeat makes of outcomes is not what a probe does.
-        let is_judging = matches!(keyword, "ok-after" | "fail-after" | "every");
-        let judges_otherwise = is_judging && (is_composite(kind_name) || kind_name == "heartbeat");
-        let itself = default.words.iter().any(|word| word.text == name);
-        let names_itself = matches!(keyword, "only-if" | "depends-on") && itself;
-        let applies = default.keyword.is_for(kind_name) && !is_own(keyword);
-        if applies && !instead && !judges_otherwise && !names_itself {
-            settings.push(default.clone());
-        }
-    }
-    settings
-}
-
-fn is_composite(kind: &str) -> bool {
-    COMPOSITES.contains(&kind)
 }
 
 fn judging(section: &Section<'_>, kind: &str) -> Judging {
@@ -348,21 +318,35 @@ fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
     let span = |word: &Word| problems.or_error(word.at, Span::try_from(word.text.as_str()));
     let (first, mut rest) = setting.words.split_first()?;
     let mut pace = Pace::even(span(first)?);
+    let (mut fast, mut down) = (None, None);
     while let Some((word, after)) = rest.split_first() {
-        match (word.text.as_str(), after.first()) {
-            ("fast", Some(value)) => pace.fast = span(value)?,
-            ("down", Some(value)) => pace.down = span(value)?,
-            (other, _) => {
-                let expected = setting.keyword.arguments;
-                problems.error(
-                    word.at,
-                    format!("{other:?} is no pace; expected {expected}"),
-                );
+        let expected = setting.keyword.arguments;
+        let slot = match word.text.as_str() {
+            "fast" => &mut fast,
+            "down" => &mut down,
+            other => {
+                let message = format!("{other:?} is no pace; expected {expected}");
+                problems.error(word.at, message);
                 return None;
             }
+        };
+        let Some(value) = after.first() else {
+            let message = format!(
+                "{:?} is followed by nothing; expected {expected}",
+                word.text
+            );
+            problems.error(word.at, message);
+            return None;
+        };
+        if slot.replace(span(value)?).is_some() {
+            let message = format!("{:?} stands twice; expected {expected}", word.text);
+            problems.error(word.at, message);
+            return None;
         }
         rest = &after[1..];
     }
+    pace.fast = fast.unwrap_or(pace.every);
+    pace.down = down.unwrap_or(pace.every);
     Some(pace)
 }
 
@@ -374,14 +358,17 @@ pub(crate) fn shortest(pace: Pace) -> Duration {
 fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks> {
     match kind.keyword.name {
         "heartbeat" => {
-            let every = section.find("every");
-            let every = every.and_then(|every| pace(every, section.problems));
-            let Some(every) = every else {
+            let Some(every) = section.find("every") else {
                 let message = "a heartbeat without \"every\"; expected how often a report is due";
                 section.problems.error(kind.at, message);
                 return None;
             };
-            let every = every.every.duration();
+            if let [_, word, ..] = every.words.as_slice() {
+                let message = format!("{:?} is not for a heartbeat; expected DURATION", word.text);
+                section.problems.error(word.at, message);
+                return None;
+            }
+            let every = pace(every, section.problems)?.every.duration();
             let grace = section.span("grace").unwrap_or(every);
             Some(Asks::Heartbeat {
                 silence_max: every.saturating_add(grace),
@@ -402,24 +389,24 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
         ("majority", ["of", ..]) => (None, &kind.words[1..]),
         ("at-least", [needed, "of", ..]) => (Some(needed), &kind.words[2..]),
         _ => {
-            let message = format!(
-                "{:?} is not said so; expected {}, such as: {}",
-                kind.text(),
-                kind.keyword.arguments,
-                kind.keyword.example
-            );
-            problems.error(kind.value_at(), message);
+            problems.error(kind.at, incomplete(kind.keyword, &kind.words));
             return None;
         }
     };
     let count = names.len();
+    if count > MEMBERS_MAX {
+        let message = format!("made of {count} components; expected at most {MEMBERS_MAX}");
+        problems.error(kind.at, message);
+        return None;
+    }
     let needed = match (kind.keyword.name, needed) {
         ("any-of", _) => 1,
         ("majority", _) => count / 2 + 1,
         (_, Some(text)) => match text.parse() {
             Ok(needed) if (1..=count).contains(&needed) => needed,
             _ => {
-                let message = format!("{text:?} of {count} cannot be; expected 1 to {count}");
+                let message =
+                    format!("{text:?} of {count} components cannot be; expected 1 to {count}");
                 problems.error(kind.value_at(), message);
                 return None;
             }
@@ -438,9 +425,24 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
     let non_critical = self::names(section, "non-critical");
     for name in &non_critical {
         if !names.iter().any(|member| member.name == name.name) {
-            let message = format!("{:?} is no part of this component", name.name);
+            let members: Vec<&str> = names.iter().map(|it| it.name.as_str()).collect();
+            let members = members.join(", ");
+            let message = format!(
+                "{:?} is no part of it; expected one of {members}",
+                name.name
+            );
             problems.error(name.at, message);
         }
+    }
+    let spared = names
+        .iter()
+        .filter(|it| non_critical.iter().any(|other| other.name == it.name));
+    if let (Some(first), true) = (non_critical.first(), spared.count() >= needed) {
+        let message = format!(
+            "it can never fail: {needed} of {count} are needed, and as many are non-critical; \
+             expected fewer"
+        );
+        problems.error(first.at, message);
     }
     Some(Others {
         needed,
@@ -473,7 +475,9 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
     let yes_or_no = [("yes", true), ("no", false)];
     let fail_status = section.number("fail-status", 400, 599);
     About {
-        asks: format!("{} {}", kind.keyword.name, kind.text()),
+        asks: format!("{} {}", kind.keyword.name, kind.text())
+            .trim_end()
+            .to_string(),
         every,
         layer: section.choice("layer", &layers),
         why: section.text("why").unwrap_or_default(),
@@ -500,23 +504,28 @@ fn track(setting: &Setting, problems: &Problems) -> Option<Track> {
         [path] => (*path, "0", "1"),
         [path, "values", ok, fail] => (*path, *ok, *fail),
         _ => {
-            let message = format!(
-                "{:?} is not said so; expected {}, such as: {}",
-                setting.text(),
-                setting.keyword.arguments,
-                setting.keyword.example
-            );
-            problems.error(setting.value_at(), message);
+            problems.error(setting.at, incomplete(setting.keyword, &setting.words));
             return None;
         }
     };
+    if !path.starts_with('/') {
+        let message = format!("{path:?} is no path for a track-file; expected an absolute one");
+        problems.error(setting.value_at(), message);
+        return None;
+    }
     // keepalived reads one number (track_file in keepalived.conf(5)).
-    for value in [ok, fail] {
-        if value.parse::<i32>().is_err() {
+    for word in setting.words.iter().skip(2) {
+        if word.text.parse::<i32>().is_err() {
+            let value = &word.text;
             let message = format!("{value:?} is no whole number, and keepalived reads no other");
-            problems.error(setting.value_at(), message);
+            problems.error(word.at, message);
             return None;
         }
+    }
+    if ok == fail {
+        let message = format!("{ok:?} would say both ok and failed; expected two values");
+        problems.error(setting.value_at(), message);
+        return None;
     }
     Some(Track {
         path: PathBuf::from(path),

@@ -1,177 +1,73 @@
-//! What is wrong only when everything is seen together: names that do not exist, circles, and
-//! settings whose arithmetic does not work out.
+//! What is wrong only when everything is seen together: settings whose arithmetic does not work
+//! out, and those that ask for what nobody does.
 //!
 //! Errors are what cannot work; a warning explains what will happen, with the numbers.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
-use super::component::{ComponentPlan, Name, Schedule, as_count, shortest};
-use super::problem::{At, Problems};
-use super::schema::nearest;
+use super::blocks::Setting;
+use super::component::{ComponentPlan, Schedule, as_count, shortest};
+use super::names;
+use super::problem::{At, Problems, Sources};
 use super::server::ServerPlan;
 use crate::check::prober::{Pace, stride};
-use crate::order;
 use crate::units::{Rule, Threshold, print_duration};
 
-/// Checks the whole. `names` has those of components that could not be read, too: they are wrong,
-/// not missing.
-pub(crate) fn check(
-    server: &ServerPlan,
-    components: &[ComponentPlan],
-    names: &[String],
-    problems: &Problems,
-) {
-    let all = All {
-        components,
-        names,
-        problems,
-    };
-    all.names_once();
-    all.names_exist(server);
-    all.circles();
-    for component in components {
-        all.feeds(component);
-        all.resets(component, server);
-        all.arithmetic(component);
-    }
-    if components.is_empty() && !problems.has_errors() {
-        let message = "there is no component; expected at least one: component NAME";
-        problems.error(At::start_of(0), message);
-    }
-    if server.default.is_none() && components.len() > 1 {
-        let message = format!(
-            "no \"default\" in \"server\": / answers every balancer \"200 alive\", whatever the \
-             {} components say",
-            components.len()
-        );
-        problems.warning(At::start_of(0), message);
-    }
+/// All of a configuration.
+pub(crate) struct Whole<'a> {
+    pub(crate) server: &'a ServerPlan,
+    /// Where the server's block begins, or the configuration.
+    pub(crate) server_at: At,
+    pub(crate) components: &'a [ComponentPlan],
+    /// Their places in there, in the order of their names.
+    pub(crate) index: Vec<(&'a str, usize)>,
+    /// The names of components that could not be read, too: they are wrong, not missing.
+    pub(crate) names: &'a [String],
+    pub(crate) sources: &'a Sources,
+    pub(crate) problems: &'a Problems,
 }
 
-struct All<'a> {
-    components: &'a [ComponentPlan],
-    names: &'a [String],
-    problems: &'a Problems,
-}
-
-impl<'a> All<'a> {
-    fn find(&self, name: &str) -> Option<&'a ComponentPlan> {
-        self.components.iter().find(|it| it.name == name)
-    }
-
-    fn names_once(&self) {
-        let mut names: Vec<(&str, At)> = self
-            .components
-            .iter()
-            .map(|it| (&*it.name, it.at))
-            .collect();
-        order::sort(&mut names, Ord::cmp);
-        for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            let (name, first) = pair[0];
-            let message = format!(
-                "component {name:?} stands in line {} already; expected another name",
-                first.line
-            );
-            self.problems.error(pair[1].1, message);
-        }
-        let mut files: Vec<_> = self
-            .components
-            .iter()
-            .filter_map(|it| {
-                it.track
-                    .as_ref()
-                    .map(|track| (&track.path, it.at, &it.name))
-            })
-            .collect();
-        order::sort(&mut files, Ord::cmp);
-        for pair in files.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            let message = format!(
-                "track-file {:?} is that of component {:?} already; expected a file of its own",
-                pair[0].0.display().to_string(),
-                pair[0].2
-            );
-            self.problems.error(pair[1].1, message);
-        }
-    }
-
-    fn names_exist(&self, server: &ServerPlan) {
+impl Whole<'_> {
+    /// Tells what is wrong with it.
+    pub(crate) fn check(&self) {
+        names::check(self);
         for component in self.components {
-            for (keyword, name) in component.uses() {
-                self.must_exist(keyword, &name.name, name.at);
-            }
+            self.feeds(component);
+            self.resets(component);
+            self.tells(component);
+            self.arithmetic(component);
         }
-        if let Some((name, at)) = &server.default {
-            self.must_exist("default", name, *at);
-        }
-        for (name, at) in &server.agent_components {
-            self.must_exist("agent-listen", name, *at);
-        }
+        self.default();
     }
 
-    fn must_exist(&self, keyword: &str, name: &str, at: At) {
-        if self.names.iter().any(|known| known == name) {
+    /// The place of the component of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        names::place_of(name, &self.index)
+    }
+
+    fn default(&self) {
+        if self.problems.has_errors() {
             return;
         }
-        let known = self.names.iter().map(String::as_str);
-        let hint = match nearest(name, known) {
-            Some(meant) => format!("did you mean {meant:?}?"),
-            None => String::from("expected the name of one"),
-        };
-        self.problems.error(
-            at,
-            format!("{keyword}: there is no component {name:?}; {hint}"),
-        );
-    }
-
-    /// Nobody may wait for himself, through however many others.
-    fn circles(&self) {
-        for component in self.components {
-            let mut path = vec![component.name.clone()];
-            if let Some((circle, at)) = self.circle_from(component, &mut path) {
-                // Each circle is told once, at its first component.
-                if circle.iter().min() == Some(&component.name) {
-                    let circle = circle.join(" -> ");
-                    let message = format!(
-                        "a circle: {circle} -> {}; expected components that do not need themselves",
-                        component.name
-                    );
-                    self.problems.error(at, message);
-                }
-            }
+        let count = self.components.len();
+        if count == 0 {
+            let message = "there is no component; expected at least one: component NAME";
+            self.problems.error(At::start_of(0), message);
         }
-    }
-
-    /// A way from the last of `path` back to its first.
-    fn circle_from(
-        &self,
-        from: &ComponentPlan,
-        path: &mut Vec<String>,
-    ) -> Option<(Vec<String>, At)> {
-        for (_, Name { name, at }) in from.uses() {
-            if name == path[0] {
-                return Some((path.clone(), at));
-            }
-            if path.contains(&name) {
-                continue;
-            }
-            let Some(next) = self.find(&name) else {
-                continue;
-            };
-            path.push(name);
-            let found = self.circle_from(next, path);
-            if found.is_some() {
-                return found;
-            }
-            path.pop();
+        if self.server.default.is_none() && count > 1 {
+            let message = format!(
+                "no \"default\" in \"server\": / answers every balancer \"200 alive\", whatever \
+                 the {count} components say"
+            );
+            self.problems.warning(self.server_at, message);
         }
-        None
     }
 
     /// Nothing may follow what runs only when somebody asks.
     fn feeds(&self, component: &ComponentPlan) {
         for (keyword, name) in component.uses() {
-            let Some(other) = self.find(&name.name) else {
+            let Some(other) = self.find(&name.name).map(|it| &self.components[it]) else {
                 continue;
             };
             if other.judging.schedule == Schedule::OnRequest {
@@ -187,9 +83,7 @@ impl<'a> All<'a> {
             return;
         }
         for keyword in ["track-file", "notify", "delay"] {
-            let setting = component.settings.iter();
-            let setting = setting.filter(|setting| setting.keyword.name == keyword);
-            for setting in setting {
+            if let Some(setting) = component.setting(keyword) {
                 let message = format!(
                     "{keyword:?} with \"on-request\": nobody may be asking; expected \"every\""
                 );
@@ -198,14 +92,35 @@ impl<'a> All<'a> {
         }
     }
 
-    fn resets(&self, component: &ComponentPlan, server: &ServerPlan) {
-        if component.reset.is_some() && server.state_dir.is_none() {
+    fn resets(&self, component: &ComponentPlan) {
+        let setting = component.setting("manual-reset");
+        if let (Some(setting), None) = (setting, &self.server.state_dir) {
+            let message =
+                "\"manual-reset\" without \"state-dir\" in \"server\": a restart resets it";
+            self.problems.warning(setting.at, message);
+        }
+    }
+
+    /// Settings that ask for what nobody does.
+    fn tells(&self, component: &ComponentPlan) {
+        if let Some(setting) = component.setting("notify") {
+            let message = format!("notify {}: this version tells nobody", setting.text());
+            self.problems.warning(setting.at, message);
+        }
+        let members = component.about.members.len();
+        if component.kind == "majority" && members < 3 {
             let message = format!(
-                "component {:?} has \"manual-reset\", and without \"state-dir\" in \"server\" a \
-                 restart resets it",
-                component.name
+                "a majority of {members} is all of them, so that one failure fails it; expected 3 \
+                 or more, or all-of"
             );
-            self.problems.warning(component.at, message);
+            self.problems
+                .warning(self.place(component, "majority"), message);
+        }
+        let is_on_request = component.judging.schedule == Schedule::OnRequest;
+        if let (Some(setting), false) = (component.setting("answer-within"), is_on_request) {
+            let message =
+                "\"answer-within\" without \"on-request\": callers are answered from memory";
+            self.problems.warning(setting.at, message);
         }
     }
 
@@ -214,12 +129,15 @@ impl<'a> All<'a> {
             self.follows(component);
             return;
         }
+        self.connect_timeout(component);
+        self.recovery(component);
         let Schedule::Every(pace) = component.judging.schedule else {
             return;
         };
+        self.fast(component, pace);
         self.timeout(component, pace);
         self.stale(component, pace);
-        self.recovery(component, pace);
+        self.window(component, pace);
     }
 
     /// A count says nothing where outcomes come whenever something changes.
@@ -239,6 +157,53 @@ impl<'a> All<'a> {
                 self.problems.error(self.place(component, keyword), message);
             }
         }
+    }
+
+    fn fast(&self, component: &ComponentPlan, pace: Pace) {
+        let (every, fast) = (pace.every.duration(), pace.fast.duration());
+        if fast > every {
+            let message = format!(
+                "\"fast\" is {}, which is slower than every {}; expected less: it is the pace \
+                 while the state is about to change",
+                print_duration(fast),
+                print_duration(every),
+            );
+            let at = self.place(component, "every");
+            self.problems.warning(at, message);
+        }
+    }
+
+    fn connect_timeout(&self, component: &ComponentPlan) {
+        let connect = component.connect_timeout;
+        let (Some(connect), Some(timeout)) = (connect, component.judging.timeout) else {
+            return;
+        };
+        if connect > timeout {
+            let message = format!(
+                "connect-timeout {} is longer than timeout {}, which ends everything; expected \
+                 less",
+                print_duration(connect),
+                print_duration(timeout),
+            );
+            let at = self.place(component, "connect-timeout");
+            self.problems.warning(at, message);
+        }
+    }
+
+    /// Traffic that no look ever sees.
+    fn window(&self, component: &ComponentPlan, pace: Pace) {
+        let slowest = pace.every.max(pace.fast).max(pace.down).duration();
+        let Some(window) = component.window.filter(|window| *window < slowest) else {
+            return;
+        };
+        let message = format!(
+            "window {} is shorter than the slowest pace, {}: the traffic between two looks is not \
+             seen",
+            print_duration(window),
+            print_duration(slowest),
+        );
+        self.problems
+            .warning(self.place(component, "window"), message);
     }
 
     fn timeout(&self, component: &ComponentPlan, pace: Pace) {
@@ -293,49 +258,49 @@ impl<'a> All<'a> {
         }
     }
 
-    /// Recovery that is easier than failure makes a service flap.
-    fn recovery(&self, component: &ComponentPlan, pace: Pace) {
+    /// Recovery that is easier than failure makes a service flap, unless a human has to start it.
+    fn recovery(&self, component: &ComponentPlan) {
         let judging = &component.judging;
-        let fail = least_time(&judging.fail_after, pace.fast.duration());
-        let recover = least_time(&judging.ok_after, pace.fast.duration());
-        if recover >= fail {
+        let (fail_after, ok_after) = (&judging.fail_after, &judging.ok_after);
+        let (fail, recover) = match judging.schedule {
+            Schedule::Every(pace) => {
+                let pace = Some(pace.fast.duration());
+                (least_time(fail_after, pace), least_time(ok_after, pace))
+            }
+            Schedule::OnRequest => (least_time(fail_after, None), least_time(ok_after, None)),
+        };
+        let (Some(fail), Some(recover)) = (fail, recover) else {
+            return;
+        };
+        if recover >= fail || component.reset.is_some() {
             return;
         }
-        let keyword = if self.has(component, "ok-after") {
-            "ok-after"
-        } else {
-            "fail-after"
+        let keyword = match component.setting("ok-after") {
+            Some(_) => "ok-after",
+            None => "fail-after",
         };
         let message = format!(
-            "recovery is easier than failure: ok-after {} takes {}, fail-after {} takes {}; a \
-             service that is half well will flap",
-            judging.ok_after,
+            "recovery is easier than failure: ok-after {ok_after} takes {}, fail-after \
+             {fail_after} takes {}; a service that is half well will flap",
             print_duration(recover),
-            judging.fail_after,
             print_duration(fail),
         );
         self.problems
             .warning(self.place(component, keyword), message);
     }
 
-    fn has(&self, component: &ComponentPlan, keyword: &str) -> bool {
-        let mut settings = component.settings.iter();
-        settings.any(|setting| setting.keyword.name == keyword)
-    }
-
     /// Where a setting has its value, or where its component begins.
     fn place(&self, component: &ComponentPlan, keyword: &str) -> At {
-        let mut settings = component.settings.iter();
-        let setting = settings.find(|setting| setting.keyword.name == keyword);
-        setting.map_or(component.at, |setting| setting.value_at())
+        let setting = component.setting(keyword);
+        setting.map_or(component.at, Setting::value_at)
     }
 }
 
-/// The least time from the first disagreeing outcome to the last that is needed.
-fn least_time(threshold: &Threshold, pace: Duration) -> Duration {
+/// The least time from the first disagreeing outcome to the last that is needed; none where it
+/// depends on who asks how often.
+fn least_time(threshold: &Threshold, pace: Option<Duration>) -> Option<Duration> {
     match threshold.0 {
-        Rule::Count(count) => pace.saturating_mul(count - 1),
-        Rule::Duration(duration) => duration,
-        Rule::Window { needed, .. } => pace.saturating_mul(needed - 1),
+        Rule::Count(needed) | Rule::Window { needed, .. } => Some(pace?.saturating_mul(needed - 1)),
+        Rule::Duration(duration) => Some(duration),
     }
 }

@@ -7,7 +7,8 @@
 //! COMMENT = '#' at the start of a word, up to the end of the line
 //! ```
 //!
-//! CRLF and a byte order mark are tolerated. It knows no keyword.
+//! CRLF and a byte order mark are tolerated. What was meant as something else is not taken for a
+//! word: other quotes, blanks that are none, control characters. It knows no keyword.
 #![forbid(unsafe_code)]
 
 use super::problem::{At, Problems};
@@ -38,6 +39,8 @@ pub(crate) struct Line {
     pub(crate) words: Vec<Word>,
     /// Whether blanks stand before the first word.
     pub(crate) is_indented: bool,
+    /// Whether something in it could not be read, which has been told; its words are doubtful.
+    pub(crate) is_broken: bool,
 }
 
 /// The lines of a file that say something.
@@ -51,13 +54,15 @@ pub(crate) fn lines(file: usize, text: &str, problems: &Problems) -> Vec<Line> {
             next: 0,
             file,
             line: index + 1,
+            is_broken: false,
             problems,
         };
         let words = lexer.words();
         if !words.is_empty() {
             lines.push(Line {
                 words,
-                is_indented: characters.first().is_some_and(|c| is_blank(*c)),
+                is_indented: characters.first().is_some_and(|c| c.is_whitespace()),
+                is_broken: lexer.is_broken,
             });
         }
     }
@@ -73,10 +78,19 @@ struct Lexer<'a> {
     next: usize,
     file: usize,
     line: usize,
+    is_broken: bool,
     problems: &'a Problems,
 }
 
 impl Lexer<'_> {
+    /// Tells what cannot be read at that character; the first in a line says it for all.
+    fn wrong(&mut self, index: usize, message: impl Into<String>) {
+        if !self.is_broken {
+            self.problems.error(self.at(index), message);
+        }
+        self.is_broken = true;
+    }
+
     fn at(&self, index: usize) -> At {
         At {
             file: self.file,
@@ -110,15 +124,8 @@ impl Lexer<'_> {
         }
         let characters = &self.characters[start..self.next];
         let text: String = characters.iter().collect();
-        if let Some(offset) = characters.iter().position(|c| c.is_control()) {
-            let what = characters[offset].escape_debug();
-            let message = format!("a control character, \"{what}\"; expected text");
-            self.problems.error(self.at(start + offset), message);
-        } else if let Some(offset) = characters.iter().position(|c| *c == '"') {
-            self.problems.error(
-                self.at(start + offset),
-                format!("a quote inside of {text:?}; expected quotes around the whole word"),
-            );
+        if let Some((offset, message)) = unreadable(&text, characters) {
+            self.wrong(start + offset, message);
         }
         Word::plain(&text, self.at(start))
     }
@@ -130,20 +137,29 @@ impl Lexer<'_> {
         let mut bytes = Vec::new();
         loop {
             let Some(c) = self.peek() else {
-                let message = "a quote that does not end; expected another \" on this line";
-                self.problems.error(self.at(start), message);
+                self.wrong(
+                    start,
+                    "a quote that does not end; expected another \" on this line",
+                );
                 return None;
             };
             self.next += 1;
             match c {
                 '"' => break,
                 '\\' => self.escape(&mut bytes),
+                c if c.is_control() && c != '\t' => {
+                    let what = c.escape_debug();
+                    let message = format!("a control character, \"{what}\"; expected \\xNN for it");
+                    self.wrong(self.next - 1, message);
+                }
                 _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         if self.peek().is_some_and(|c| !is_blank(c)) {
-            let message = "something follows a quoted word at once; expected a blank";
-            self.problems.error(self.at(self.next), message);
+            self.wrong(
+                self.next,
+                "something follows a quoted word at once; expected a blank",
+            );
         }
         Some(Word {
             text: String::from_utf8_lossy(&bytes).into_owned(),
@@ -163,26 +179,50 @@ impl Lexer<'_> {
             Some('"') => bytes.push(b'"'),
             Some('\\') => bytes.push(b'\\'),
             Some('x') => {
-                let digits = self.characters.get(self.next..self.next + 2);
-                let digits: String = digits.unwrap_or_default().iter().collect();
+                let digits = self.characters[self.next..].iter().take(2);
+                let digits: String = digits.take_while(|c| c.is_ascii_hexdigit()).collect();
                 match u8::from_str_radix(&digits, 16) {
-                    Ok(byte) if digits.len() == 2 && !digits.starts_with('+') => {
+                    Ok(byte) if digits.len() == 2 => {
                         bytes.push(byte);
                         self.next += 2;
                     }
                     _ => self.bad_escape(start, &format!("x{digits}")),
                 }
             }
-            other => self.bad_escape(start, &other.map(String::from).unwrap_or_default()),
+            Some(other) => self.bad_escape(start, &other.to_string()),
+            // The quote does not end either, which says it.
+            None => {}
         }
     }
 
-    fn bad_escape(&self, start: usize, found: &str) {
-        self.problems.error(
-            self.at(start),
-            format!("\"\\{found}\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN"),
-        );
+    fn bad_escape(&mut self, start: usize, found: &str) {
+        let message =
+            format!("\"\\{found}\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN");
+        self.wrong(start, message);
     }
+}
+
+/// What in a word without quotes cannot be meant, and at which character.
+fn unreadable(text: &str, characters: &[char]) -> Option<(usize, String)> {
+    let position = |is: fn(char) -> bool| characters.iter().position(|c| is(*c));
+    if let Some(offset) = position(|c| c.is_whitespace() && !c.is_control()) {
+        let what = characters[offset].escape_unicode();
+        let message = format!("\"{what}\" looks like a blank; expected a plain one");
+        return Some((offset, message));
+    }
+    if let Some(offset) = position(char::is_control) {
+        let what = characters[offset].escape_debug();
+        let message = format!("a control character, \"{what}\"; expected text");
+        return Some((offset, message));
+    }
+    let first = characters.first()?;
+    if "'\u{2018}\u{2019}\u{201a}\u{201c}\u{201d}\u{201e}".contains(*first) {
+        let message = format!("{first} is no quote here; expected \"...\" around the word");
+        return Some((0, message));
+    }
+    let offset = position(|c| c == '"')?;
+    let message = format!("a quote inside of {text:?}; expected quotes around the whole word");
+    Some((offset, message))
 }
 
 #[cfg(test)]
@@ -243,11 +283,23 @@ mod tests {
             ),
             (
                 "\"\\x1\"",
-                "1:2: \"\\x1\"\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+                "1:2: \"\\x1\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
             ),
             (
                 "\"\\x+1\"",
-                "1:2: \"\\x+1\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+                "1:2: \"\\x\" is no escape; expected \\\" \\\\ \\n \\r \\t or \\xNN",
+            ),
+            (
+                "a 'b c'",
+                "1:3: ' is no quote here; expected \"...\" around the word",
+            ),
+            (
+                "a\u{a0}b",
+                "1:2: \"\\u{a0}\" looks like a blank; expected a plain one",
+            ),
+            (
+                "\"a\u{7}\"",
+                "1:3: a control character, \"\\u{7}\"; expected \\xNN for it",
             ),
             (
                 "a\u{7}",

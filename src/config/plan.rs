@@ -7,12 +7,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
+use super::checks;
 use super::component::ComponentPlan;
+use super::cross::Whole;
 use super::lex::Word;
+use super::names::ordered;
 use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
-use super::{checks, cross};
 use crate::check::Check;
 
 /// A configuration.
@@ -70,8 +72,8 @@ pub(crate) const STDIN: &str = "-";
 /// Reads a configuration from a file, or from standard input for [`STDIN`], and what it includes.
 pub(crate) fn read(path: &Path) -> Read {
     if path == Path::new(STDIN) {
-        return match blocks::text_of(io::stdin().lock()) {
-            Ok(text) => read_text("standard input", &text),
+        return match blocks::bytes_of(io::stdin().lock()) {
+            Ok(bytes) => read_bytes("standard input", &bytes),
             Err(why) => unreadable("standard input", &why),
         };
     }
@@ -81,9 +83,9 @@ pub(crate) fn read(path: &Path) -> Read {
 }
 
 /// Reads a configuration that came from elsewhere, under a name that stands for the file's.
-pub(crate) fn read_text(name: &str, text: &str) -> Read {
+pub(super) fn read_bytes(name: &str, bytes: &[u8]) -> Read {
     let (mut sources, problems) = (Sources::default(), Problems::default());
-    let blocks = blocks::read_text(name, text, &mut sources, &problems);
+    let blocks = blocks::read_bytes(name, bytes, &mut sources, &problems);
     finish(&blocks, sources, &problems)
 }
 
@@ -99,15 +101,16 @@ fn unreadable(name: &str, why: &str) -> Read {
 }
 
 fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
-    let server = one(blocks, "server", problems);
+    let server = one(blocks, "server", &sources, problems);
+    let server_at = server.map_or(At::start_of(0), |block| block.at);
     let section = Section {
         settings: server.map_or(&[], |block| &block.settings),
         problems,
-        at: server.map_or(At::start_of(0), |block| block.at),
+        at: server_at,
         owner: None,
     };
     let server = ServerPlan::read(&section);
-    let defaults = one(blocks, "defaults", problems);
+    let defaults = one(blocks, "defaults", &sources, problems);
     let defaults: &[Setting] = defaults.map_or(&[], |block| &block.settings);
     let components: Vec<ComponentPlan> = blocks
         .iter()
@@ -116,7 +119,8 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
         .collect();
     for block in blocks {
         if matches!(block.keyword.name, "contact" | "action" | "failover") {
-            let message = format!("this version does nothing with a {:?}", block.keyword.name);
+            let name = block.keyword.name;
+            let message = format!("this version does nothing with a block {name:?}");
             problems.warning(block.at, message);
         }
     }
@@ -124,7 +128,17 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
     let named = |block: &Block| Some(block.name.as_ref()?.text.clone());
     let of_component = |block: &&Block| block.keyword.name == "component";
     let names = blocks.iter().filter(of_component).filter_map(named);
-    cross::check(&server, &components, &names.collect::<Vec<_>>(), problems);
+    let names: Vec<String> = names.collect();
+    let whole = Whole {
+        server: &server,
+        server_at,
+        components: &components,
+        index: ordered(components.iter().map(|it| it.name.as_str())),
+        names: &names,
+        sources: &sources,
+        problems,
+    };
+    whole.check();
     let plan = (!problems.has_errors()).then_some(Plan { server, components });
     Read {
         plan,
@@ -155,15 +169,20 @@ fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &P
 }
 
 /// The block of which there may be one.
-fn one<'a>(blocks: &'a [Block], keyword: &str, problems: &Problems) -> Option<&'a Block> {
+fn one<'a>(
+    blocks: &'a [Block],
+    keyword: &str,
+    sources: &Sources,
+    problems: &Problems,
+) -> Option<&'a Block> {
     let mut blocks = blocks.iter();
     let mut blocks = blocks
         .by_ref()
         .filter(|block| block.keyword.name == keyword);
     let first = blocks.next()?;
     for other in blocks {
-        let line = first.at.line;
-        let message = format!("a second {keyword:?}, after line {line}; expected one");
+        let line = sources.line_of(first.at, other.at);
+        let message = format!("a second {keyword:?}, after {line}; expected one");
         problems.error(other.at, message);
     }
     Some(first)
@@ -234,4 +253,93 @@ fn probe_of(settings: &[Setting], problems: &Problems) -> Option<Box<dyn Check>>
         return None;
     }
     checks::probe(&section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema;
+
+    const EXAMPLE: &[u8] = include_bytes!("../../examples/failover.conf");
+
+    /// Numbers that look like chance and are the same each time (xorshift64).
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % limit as u64).unwrap()
+        }
+    }
+
+    /// A byte changed, a piece taken out, doubled or moved, or a word put in.
+    fn mutate(text: &mut Vec<u8>, chance: &mut Chance, words: &[&str]) {
+        const BYTES: &[u8] = b"\"\\# \t\n\r0:/[]%-*\x00\x07\xff\xc3";
+        let at = chance.below(text.len() + 1);
+        let len = chance.below(40).min(text.len() - at);
+        match chance.below(6) {
+            0 if at < text.len() => text[at] = BYTES[chance.below(BYTES.len())],
+            1 => drop(text.drain(at..at + len)),
+            2 => {
+                let piece = text[at..at + len].to_vec();
+                let to = chance.below(text.len() + 1);
+                text.splice(to..to, piece);
+            }
+            3 => text.truncate(at),
+            4 => text.insert(at, BYTES[chance.below(BYTES.len())]),
+            _ => {
+                let word = words[chance.below(words.len())];
+                text.splice(at..at, format!(" {word} ").into_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn no_configuration_makes_it_panic() {
+        // Files that others include are read as they are.
+        let examples = schema::keywords().filter(|keyword| keyword.name != "include");
+        let examples = examples.flat_map(|keyword| [keyword.name, keyword.example]);
+        let words: Vec<&str> = examples
+            .chain(["of", "fast", "\n", "\n  ", "0", "1s"])
+            .collect();
+        let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+        let (mut usable, mut wrong) = (0, 0);
+        for round in 0..3_000 {
+            let mut text = EXAMPLE.to_vec();
+            for _ in 0..=round % 12 {
+                mutate(&mut text, &mut chance, &words);
+            }
+            let read = read_bytes("c", &text);
+            let errors = read.count(Severity::Error);
+            assert_eq!(read.plan.is_some(), errors == 0);
+            assert_eq!(read.first_error().is_empty(), errors == 0);
+            let told = read.report();
+            assert_eq!(told.is_empty(), read.problems.is_empty(), "{told}");
+            match errors {
+                0 => usable += 1,
+                _ => wrong += 1,
+            }
+        }
+        assert!(usable > 100 && wrong > 1_000, "{usable} {wrong}");
+    }
+
+    #[test]
+    fn noise_is_read_to_its_end() {
+        let mut chance = Chance(7);
+        for _ in 0..500 {
+            let len = chance.below(400);
+            let noise: Vec<u8> = (0..len).map(|_| chance.below(256) as u8).collect();
+            assert!(read_bytes("c", &noise).plan.is_none());
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_one_line_for_logs() {
+        let read = read_bytes("c", b"component a\n tcp x\n timeout 1\n");
+        let first = "c:2:6: \"x\" is not a target; expected HOST:PORT, with an IPv6 address in \
+                     brackets (and 1 more)";
+        assert_eq!(read.first_error(), first);
+    }
 }

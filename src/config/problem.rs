@@ -112,6 +112,15 @@ impl Sources {
         self.0.get(file).map_or("", |(name, _)| name)
     }
 
+    /// A place as one elsewhere speaks of it: `line 3`, or `line 3 of FILE` in another file.
+    pub(crate) fn line_of(&self, at: At, from: At) -> String {
+        if at.file == from.file {
+            format!("line {}", at.line)
+        } else {
+            format!("line {} of {}", at.line, self.name(at.file))
+        }
+    }
+
     /// `FILE:LINE:COL: what is wrong; what was expected`, then the line with a caret.
     pub(crate) fn show(&self, problem: &Problem) -> String {
         let At { file, line, column } = problem.at;

@@ -1,16 +1,18 @@
 //! The `server` block.
 #![forbid(unsafe_code)]
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 
 use super::blocks::Setting;
+use super::checks::host_and_port;
 use super::lex::Word;
 use super::problem::{At, Problems};
 use super::section::Section;
 use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::error::Error;
 use crate::net::cidr::Cidr;
+use crate::net::dial::checked_host;
 
 /// Where balancers ask by default: nobody but this machine.
 pub(crate) const LISTEN: &str = "127.0.0.1:8080";
@@ -84,6 +86,10 @@ impl ServerPlan {
         let agents = section.all("agent-listen");
         let controls = section.words("agent-controls");
         if let Some(setting) = section.find("agent-controls") {
+            if !section.has("agent-listen") {
+                let message = "\"agent-controls\" without \"agent-listen\": nobody is told";
+                problems.warning(setting.at, message);
+            }
             for word in &setting.words {
                 if !matches!(word.text.as_str(), "admin" | "weight") {
                     let message = format!("{:?} is no control; expected admin, weight", word.text);
@@ -92,6 +98,7 @@ impl ServerPlan {
             }
         }
         let agents = agents.filter_map(|setting| agent(setting, &controls, problems));
+        addresses_once(section);
         let state_dir = section.text("state-dir").map(PathBuf::from);
         let default = section.find("default");
         ServerPlan {
@@ -99,16 +106,77 @@ impl ServerPlan {
             agents: agents.collect(),
             agent_components: agent_components(section),
             default: default.map(|setting| (setting.text(), setting.value_at())),
-            admin_socket: admin_socket_of(section),
+            admin_socket: admin_socket_of(section).inspect(|path| socket_fits(section, path)),
             admin: section
                 .find("admin")
                 .and_then(|setting| credential(setting, problems)),
-            server_names: section.words("server-name"),
+            server_names: server_names(section),
             connections_max: section
                 .number("max-connections", 1, 1_000_000)
                 .and_then(|number| usize::try_from(number).ok()),
             state_dir,
         }
+    }
+}
+
+/// Every address can be had once.
+fn addresses_once(section: &Section<'_>) {
+    let mut before: Vec<(SocketAddr, &Setting)> = Vec::new();
+    for setting in section.settings {
+        let is_address = matches!(setting.keyword.name, "listen" | "agent-listen");
+        let word = setting.words.first().filter(|_| is_address);
+        // What is none has been told.
+        let Some(address) = word.and_then(|word| word.text.parse::<SocketAddr>().ok()) else {
+            continue;
+        };
+        if let Some((_, first)) = before.iter().find(|(other, _)| collide(*other, address)) {
+            let message = format!(
+                "{address} is taken by {:?} in line {}; expected another address or port",
+                first.keyword.name, first.at.line
+            );
+            section.problems.error(setting.value_at(), message);
+        }
+        before.push((address, setting));
+    }
+}
+
+/// Whether the system gives one of two addresses only: they are the same, or one is all of them.
+/// Port 0 is another one each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let is_same = one.ip() == other.ip() || (is_all && one.is_ipv4() == other.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && is_same
+}
+
+fn server_names(section: &Section<'_>) -> Vec<String> {
+    let words = section.find("server-name").map(|setting| &setting.words);
+    for word in words.into_iter().flatten() {
+        if word.text.contains(':') || checked_host(&word.text).is_err() {
+            let message = format!(
+                "{:?} is no host name; expected one without scheme and port, such as \
+                 health.example.org",
+                word.text
+            );
+            section.problems.error(word.at, message);
+        }
+    }
+    section.words("server-name")
+}
+
+/// A Unix socket's path has to fit with its zero byte (unix(7): `sun_path`).
+const SOCKET_PATH_MAX: usize = 107;
+
+fn socket_fits(section: &Section<'_>, path: &Path) {
+    let (name, hint) = match section.has("admin-socket") {
+        true => ("admin-socket", ""),
+        false => ("state-dir", ": name a shorter admin-socket"),
+    };
+    let len = path.as_os_str().len();
+    if len == 0 || len > SOCKET_PATH_MAX {
+        let message = format!(
+            "the path of the admin socket has {len} bytes; expected 1 to {SOCKET_PATH_MAX}{hint}"
+        );
+        section.checked(name, Err::<(), Error>(Error::invalid(message)));
     }
 }
 
@@ -138,11 +206,7 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
                 return Some(listen);
             }
             other => {
-                let message = format!(
-                    "{other:?} says nothing about an address; expected {}",
-                    setting.keyword.arguments
-                );
-                problems.error(word.at, message);
+                unexpected(other, word.at, next, setting, problems);
                 return None;
             }
         }
@@ -182,18 +246,37 @@ fn agent(setting: &Setting, controls: &[String], problems: &Problems) -> Option<
             agent.allow = allowed(ranges, problems);
         }
         [word, ..] => {
-            let message = format!(
-                "{:?} says nothing about an agent; expected {}",
-                word.text, setting.keyword.arguments
-            );
-            problems.error(word.at, message);
+            unexpected(&word.text, word.at, rest.get(1), setting, problems);
             return None;
         }
     }
     Some(agent)
 }
 
+/// Tells of a word that has no place there, or lacks the one that has to follow it.
+fn unexpected(word: &str, at: At, next: Option<&Word>, setting: &Setting, problems: &Problems) {
+    let expected = setting.keyword.arguments;
+    let begins = matches!(word, "only" | "allow" | "component");
+    let message = match next {
+        None if begins => format!("{word:?} is followed by nothing; expected {expected}"),
+        Some(next) if begins => {
+            format!(
+                "{:?} has no place here; expected {expected}",
+                [word, &next.text].join(" ")
+            )
+        }
+        _ => format!("{word:?} has no place here; expected {expected}"),
+    };
+    problems.error(at, message);
+}
+
 fn allowed(ranges: &[Word], problems: &Problems) -> Vec<Cidr> {
+    let last = ranges.iter().position(|word| word.text == "only");
+    if let Some(only) = last.and_then(|last| ranges.get(last)) {
+        let message = "\"only\" behind \"allow\"; expected \"only components\" before it";
+        problems.error(only.at, message);
+    }
+    let ranges = &ranges[..last.unwrap_or(ranges.len())];
     let ranges = ranges.iter().filter_map(|word| {
         let range = Cidr::try_from(word.text.as_str());
         problems.or_error(word.at, range)
@@ -201,17 +284,20 @@ fn allowed(ranges: &[Word], problems: &Problems) -> Vec<Cidr> {
     ranges.collect()
 }
 
-/// An address of this machine with a port. Names are looked up, for `localhost`.
+/// An address of this machine with a port. Of names only `localhost` is looked up: another may need
+/// a resolver that is not there yet when the machine starts.
 fn address(text: &str, at: At, problems: &Problems) -> Option<SocketAddr> {
-    let found = text
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut found| found.next());
+    let is_here = host_and_port(text).is_ok_and(|(host, _)| {
+        host == "localhost" || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+    });
+    let found = is_here.then(|| text.to_socket_addrs().ok()).flatten();
+    let found = found.and_then(|mut found| found.next());
     if found.is_none() {
-        problems.error(
-            at,
-            format!("{text:?} is not an address to listen on; expected ADDRESS:PORT"),
+        let message = format!(
+            "{text:?} is not an address to listen on; expected ADDRESS:PORT, such as \
+             127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
         );
+        problems.error(at, message);
     }
     found
 }

@@ -22,6 +22,9 @@ use crate::health::{Maint, Mode, State};
 use crate::log::{Complaints, Level, Log};
 use crate::store::{Age, Store, Stored};
 
+/// How long the end waits for the disk.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
 /// What is kept.
 pub(super) struct Keep {
     store: Option<Store>,
@@ -136,6 +139,13 @@ impl Keep {
         let _one_at_a_time = locked(&self.changing);
         if let (Some(store), true) = (&self.store, has_none()) {
             self.tell_of(store.remove(&maintenance(name)));
+        }
+    }
+
+    /// Has what is to be written yet written, if the disk does not hang.
+    pub(super) fn end(&self) {
+        if let Some(store) = &self.store {
+            store.flush(END_WITHIN);
         }
     }
 

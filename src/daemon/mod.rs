@@ -57,6 +57,7 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         log: log.clone(),
         keep,
         watch,
+        changing: Mutex::default(),
         loaded: Mutex::new(Loaded {
             places: Places::of(&plan.server),
             at_start: AtStart::of(&plan.server),
@@ -66,13 +67,15 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.take(plan)?;
     server.administer(daemon.clone());
     let running = server.start()?;
-    for address in server.addresses() {
-        log.line(Level::Notice, format_args!("listening on {address}"));
-    }
-    let told = manager.ready("answering");
-    tell_of(&log, told);
+    daemon.say_where();
+    tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
-    while signals.wait() == Signal::Hangup {
+    loop {
+        let signal = signals.wait();
+        if signal != Signal::Hangup {
+            log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
+            break;
+        }
         tell_of(&log, manager.reloading());
         let status = match daemon.reload() {
             Ok(generation) => format!("answering, generation {generation}"),
@@ -83,10 +86,16 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
     running.wait();
+    server.components().dispatcher().wait_for_end(TELL_WITHIN);
     daemon.watch.end();
+    daemon.keep.end();
     log.flush(Duration::from_secs(1));
     Ok(())
 }
+
+/// How long the end waits for what happened last to be told; it is told in no time, unless a
+/// listener hangs.
+const TELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// A check that panics is told of as its outcome; what panics elsewhere is a line of the log, not a
 /// page on the terminal.
@@ -119,6 +128,9 @@ struct Daemon {
     log: Log,
     keep: Arc<Keep>,
     watch: Watch,
+    /// Held while the configuration is read and taken, and while a component is changed by a
+    /// human, so that neither undoes the other.
+    changing: Mutex<()>,
     loaded: Mutex<Loaded>,
 }
 
@@ -152,6 +164,22 @@ impl AtStart {
 }
 
 impl Daemon {
+    /// What an operator looks for first.
+    fn say_where(&self) {
+        let loaded = locked(&self.loaded);
+        let (path, count) = (self.path.display(), loaded.plans.len());
+        let socket = match &loaded.at_start.admin_socket {
+            Some(socket) => socket.display().to_string(),
+            None => String::from("none"),
+        };
+        let text = format_args!("configuration {path}: components={count} admin-socket={socket}");
+        self.log.line(Level::Notice, text);
+        for address in self.server.addresses() {
+            self.log
+                .line(Level::Notice, format_args!("listening on {address}"));
+        }
+    }
+
     /// Puts a configuration in force: all is built before anything is changed.
     ///
     /// # Errors
@@ -229,7 +257,7 @@ impl Daemon {
     fn refuse_to_forget(&self, old: &[ComponentPlan], new: &[ComponentPlan]) -> Result<(), Error> {
         for plan in old.iter().filter(|plan| plan.reset.is_some()) {
             let stays = |new: &ComponentPlan| new.name == plan.name && new.reset.is_some();
-            if self.keep.is_due(&plan.name) && !new.iter().any(stays) {
+            if self.is_due(&plan.name) && !new.iter().any(stays) {
                 return Err(Error::invalid(format!(
                     "component {:?} awaits its manual reset, which this configuration would drop; \
                      expected the reset first, or a configuration that keeps it",
@@ -238,6 +266,13 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// Also of one whose failure is so new that it was not told yet.
+    fn is_due(&self, name: &str) -> bool {
+        let running = self.server.components().find(name.as_bytes());
+        let has_failed = running.is_some_and(|it| it.board().judged() == State::Fail);
+        has_failed || self.keep.is_due(name)
     }
 
     fn read_and_take(&self) -> Result<u64, String> {
@@ -254,6 +289,7 @@ impl Daemon {
 
 impl Admin for Daemon {
     fn reload(&self) -> Result<u64, String> {
+        let _one_at_a_time = locked(&self.changing);
         let taken = self.read_and_take();
         let mut loaded = locked(&self.loaded);
         loaded.error = taken.as_ref().err().cloned();
@@ -285,6 +321,7 @@ impl Admin for Daemon {
     }
 
     fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
+        let _one_at_a_time = locked(&self.changing);
         let change = |maint| component.board().maintain(maint);
         let changed = self.keep.maintain(component.name(), maint, change);
         changed.map_err(|error| format!("{error:?}"))

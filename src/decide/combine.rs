@@ -82,17 +82,25 @@ impl Check for Quorum {
     }
 }
 
-/// `2 of 3 pass, 2 needed; check 3: tcp connect refused`.
+/// `2 of 3 pass, 2 needed; check 3: tcp connect refused`: the first that does not pass, or that
+/// only warns. Details stay as they are, to be escaped where they are shown.
 fn tally(k: usize, outcomes: &[Outcome], names: &[String]) -> String {
-    let passes = |outcome: &&Outcome| matches!(outcome.health, Health::Ok | Health::Warn);
-    let passed = outcomes.iter().filter(passes).count();
+    let passes = |outcome: &Outcome| matches!(outcome.health, Health::Ok | Health::Warn);
+    let warns = |outcome: &Outcome| outcome.health == Health::Warn;
+    let passed = outcomes.iter().filter(|it| passes(it)).count();
     let mut text = format!("{passed} of {} pass, {k} needed", outcomes.len());
-    if let Some(index) = outcomes.iter().position(|outcome| !passes(&outcome)) {
+    let worst = outcomes.iter().position(|it| !passes(it));
+    if let Some(index) = worst.or_else(|| outcomes.iter().position(warns)) {
         let name = match names.get(index) {
             Some(name) => name.clone(),
             None => format!("check {}", index + 1),
         };
-        text += &format!("; {name}: {}", outcomes[index]);
+        let Outcome { reason, detail, .. } = &outcomes[index];
+        text += &format!("; {name}: {reason}");
+        if !detail.is_empty() {
+            text += ": ";
+            text += detail;
+        }
     }
     text
 }
@@ -333,5 +341,27 @@ mod tests {
         let outcome = Majority::of(checks).unwrap().check();
         assert_eq!(outcome.reason, Reason::QuorumMet);
         assert_eq!(outcome.detail, "2 of 3 pass, 2 needed; check 2: said fail");
+        let checks: Vec<Box<dyn Check>> = vec![Box::new(|| true), Box::new(|| Warn)];
+        let outcome = All::of(checks).unwrap().check();
+        assert_eq!(outcome.health, Warn);
+        assert_eq!(outcome.detail, "2 of 2 pass, 2 needed; check 2: said warn");
+    }
+
+    #[test]
+    fn what_the_first_said_is_left_as_it_was_and_a_warning_is_named_too() {
+        let said = |health, reason, detail: &str| {
+            let outcome = Outcome::new(health, reason).with_detail(detail);
+            Box::new(move || outcome.clone()) as Box<dyn Check>
+        };
+        let warns = || said(Warn, Reason::PostgresReady, "read-only");
+        let outcome = All::of(vec![Box::new(|| true), warns()]).unwrap().check();
+        let detail = "2 of 2 pass, 2 needed; check 2: postgres ready: read-only";
+        assert_eq!(outcome.detail, detail);
+        // Escaped where it is shown, and only there: this may be quoted once more above.
+        let quotes = || said(Fail, Reason::HttpStatusUnexpected, "500: {\"a\": \"\n\"}");
+        let outcome = All::of(vec![warns(), quotes()]).unwrap().check();
+        let detail =
+            "1 of 2 pass, 2 needed; check 2: http status not expected: 500: {\"a\": \"\n\"}";
+        assert_eq!(outcome.detail, detail);
     }
 }

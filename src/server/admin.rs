@@ -121,6 +121,7 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
             Err(bytes) => return caller.answer(shared, bytes),
         };
         // What a panic leaves half done is its own room's affair; the desk goes on.
+        let act = act.now(shared);
         let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, &asked)));
         let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
         let (name, what) = act.words();
@@ -170,6 +171,15 @@ fn answer_act(shared: &Arc<Shared>, caller: Caller, act: &Act, reply: &Reply) {
 }
 
 impl Act {
+    /// The same for what is mounted by now: another configuration may have come meanwhile.
+    fn now(self, shared: &Shared) -> Act {
+        match self {
+            Act::Reload => Act::Reload,
+            Act::Maint(component) => Act::Maint(shared.components.newest(component)),
+            Act::Reset(component) => Act::Reset(shared.components.newest(component)),
+        }
+    }
+
     /// Its fields in a line of log.
     fn words(&self) -> (String, &'static str) {
         let named = |component: &Component| format!(" component={}", component.name());

@@ -61,7 +61,7 @@ pub(super) type Work = Box<dyn FnOnce(&Arc<Shared>, Caller) + Send>;
 pub(super) struct Caller {
     stream: TcpStream,
     then: Then,
-    _kept: Kept,
+    kept: Kept,
 }
 
 impl Caller {
@@ -69,7 +69,7 @@ impl Caller {
         Caller {
             stream,
             then,
-            _kept: Kept::new(shared),
+            kept: Kept::new(shared),
         }
     }
 
@@ -86,9 +86,10 @@ impl Caller {
         }
     }
 
-    /// The connection and what is done with it last, where somebody else holds it from now on.
-    pub(super) fn leave(self) -> (TcpStream, Then) {
-        (self.stream, self.then)
+    /// The connection and what is done with it last, where somebody else holds it from now on; it
+    /// counts as held until the last of these is dropped.
+    pub(super) fn leave(self) -> (TcpStream, Then, Kept) {
+        (self.stream, self.then, self.kept)
     }
 }
 

@@ -391,14 +391,15 @@ impl fmt::Debug for HealthCheckServer {
 pub struct ServerHandle(Arc<Shared>);
 
 impl ServerHandle {
-    /// Accepts no more, answers what has come, and ends; [`Running::wait`] returns then.
+    /// Accepts no more, answers what has come, and ends; [`Running::wait`] returns then. A run that
+    /// somebody waits for may take two seconds more.
     pub fn shutdown(&self) {
         let shared = &self.0;
         if shared.stopping.swap(true, Ordering::SeqCst) {
             return;
         }
         shared.close_listeners();
-        shared.components.stop();
+        shared.components.close();
         shared.posts.stop();
         shared.reports.stop();
         shared.inbox.wake();
@@ -469,7 +470,15 @@ impl Shared {
     }
 
     fn thread_ended(&self) {
-        *locked(&self.threads) -= 1;
+        let left = {
+            let mut threads = locked(&self.threads);
+            *threads -= 1;
+            *threads
+        };
+        if left == 0 {
+            // What happened until now is told yet.
+            self.components.stop();
+        }
         self.ended.notify_all();
     }
 }

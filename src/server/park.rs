@@ -47,11 +47,13 @@ pub(super) struct Kept(Held);
 
 impl Kept {
     pub(super) fn new(shared: &Arc<Shared>) -> Kept {
+        // First, since a sweeper that is woken and finds nothing held may be the last of a server.
+        let held = Held::new(shared);
         if shared.kept.fetch_add(1, Ordering::SeqCst) == 0 {
             // The sweeper may be waiting without a limit.
             shared.inbox.wake();
         }
-        Kept(Held::new(shared))
+        Kept(held)
     }
 }
 
@@ -239,6 +241,8 @@ pub(super) fn sweep(shared: &Arc<Shared>) {
             // Parked, kept with a run, or with the worker for POSTs.
             let is_idle = shared.held.load(Ordering::SeqCst) == 0;
             if is_idle || started >= ends_at {
+                // Who still waits is told that nothing is known.
+                shared.components.stop();
                 shared.inbox.close();
                 return;
             }

@@ -37,6 +37,8 @@ pub(super) fn post_of(request: &Request<'_>, client: Client, component: &Compone
 /// Acts on a POST, and answers.
 pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
     Box::new(move |shared, caller| {
+        // Another configuration may have come meanwhile.
+        let component = shared.components.newest(component);
         let acted = panic::catch_unwind(AssertUnwindSafe(|| {
             component.on_post().map(|on_post| on_post.on_post(&post))
         }));
@@ -67,10 +69,11 @@ pub(super) fn answer_after_run(
     bytes: Vec<u8>,
 ) {
     let answering = shared.clone();
-    let (stream, then) = caller.leave();
+    let (stream, then, kept) = caller.leave();
     let asker = asker(shared, RUN_WITHIN, move |_| {
         finish(&answering, stream, Cow::Owned(bytes), then);
     });
+    drop(kept);
     if let Err(asker) = component.board().ask_afresh(asker) {
         (asker.answer)(Answer::Late);
     }

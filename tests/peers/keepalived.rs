@@ -10,16 +10,18 @@ use std::process::Command;
 
 use crate::support::{Failover, Folder, Peer, command, need, program, run, said, skip, wait_until};
 
-/// The interface of each node, and the virtual addresses. A script without a weight makes an
-/// instance FAULT, one with a weight only less worthy.
-const INTERFACE: &str = "veth0";
+/// The interface of each node.
+pub(crate) const INTERFACE: &str = "veth0";
+
+/// The virtual addresses. A script without a weight makes an instance FAULT, one with a weight only
+/// less worthy.
 const INSTANCES: [(&str, &str, &str); 2] = [
     ("strict", "10.99.0.101", "service"),
     ("weighed", "10.99.0.102", "service weight -100"),
 ];
 
 /// A network namespace, which is there as long as something runs in it.
-struct Namespace(Peer);
+pub(crate) struct Namespace(Peer);
 
 impl Namespace {
     /// `None` once it was said that this cannot be had.
@@ -44,7 +46,7 @@ impl Namespace {
     }
 
     /// A command that runs in it, as the same process.
-    fn command(&self, program: impl AsRef<Path>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = command("nsenter");
         let holder = self.0.id().to_string();
         command
@@ -72,15 +74,9 @@ struct Node {
 impl Node {
     fn start(name: &str, keepalived: &Path, priority: u8, space: Namespace) -> Node {
         let service = serve(&space, "127.0.0.1:0");
-        let folder = Folder::new(name);
-        let config = folder.write("keepalived.conf", &config(name, priority, service.address));
-        let mut command = space.command(keepalived);
-        // In the foreground, VRRP only, in detail, to the output.
-        command.args(["-n", "-P", "-D", "-l", "-f"]).arg(config);
-        command.arg("-p").arg(folder.file("pid"));
-        command.arg("-r").arg(folder.file("vrrp-pid"));
+        let config = config(name, priority, service.address);
         Node {
-            keepalived: Peer::start(name, command, folder),
+            keepalived: start(name, keepalived, &config, &space),
             service_address: service.address,
             service: Some(service),
             space,
@@ -96,23 +92,36 @@ impl Node {
         self.service = Some(serve(&self.space, &address));
     }
 
-    /// The state that an instance entered last, and whether it holds its address.
-    fn view(&self, instance: &str, address: &str) -> (String, bool) {
-        let entered = format!("({instance}) Entering ");
-        let log = self.keepalived.log();
-        let last = log.rsplit_once(&entered).map_or("", |(_, rest)| rest);
-        let state = last.split(' ').next().unwrap_or("").to_string();
-        let shown = said(
-            &mut self
-                .space
-                .ip(&format!("-o -4 address show dev {INTERFACE}")),
-        );
-        (state, shown.contains(&format!(" {address}/")))
-    }
-
     fn views(&self) -> [(String, bool); 2] {
-        INSTANCES.map(|(instance, address, _)| self.view(instance, address))
+        INSTANCES
+            .map(|(instance, address, _)| view(&self.space, &self.keepalived, instance, address))
     }
+}
+
+/// keepalived in the foreground, VRRP only, in detail, with its output in its log.
+pub(crate) fn start(name: &str, keepalived: &Path, config: &str, space: &Namespace) -> Peer {
+    let folder = Folder::new(name);
+    let config = folder.write("keepalived.conf", config);
+    let mut command = space.command(keepalived);
+    command.args(["-n", "-P", "-D", "-l", "-f"]).arg(config);
+    command.arg("-p").arg(folder.file("pid"));
+    command.arg("-r").arg(folder.file("vrrp-pid"));
+    Peer::start(name, command, folder)
+}
+
+/// The state that an instance entered last, and whether it holds its address.
+pub(crate) fn view(
+    space: &Namespace,
+    keepalived: &Peer,
+    instance: &str,
+    address: &str,
+) -> (String, bool) {
+    let entered = format!("({instance}) Entering ");
+    let log = keepalived.log();
+    let last = log.rsplit_once(&entered).map_or("", |(_, rest)| rest);
+    let state = last.split(' ').next().unwrap_or("").to_string();
+    let shown = said(&mut space.ip(&format!("-o -4 address show dev {INTERFACE}")));
+    (state, shown.contains(&format!(" {address}/")))
 }
 
 /// Any TCP service would do; this one is at hand.
@@ -159,7 +168,7 @@ fn config(name: &str, priority: u8, service: SocketAddr) -> String {
 }
 
 /// Two namespaces with a cable between them, or `None` once it was said why not.
-fn joined() -> Option<[Namespace; 2]> {
+pub(crate) fn joined() -> Option<[Namespace; 2]> {
     need("nsenter")?;
     need("ip")?;
     let unshare = need("unshare")?;

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) struct Service {
     address: SocketAddr,
+    /// What it answers to requests, but for those of `/health`.
+    status: Arc<AtomicU16>,
     running: Option<Running>,
 }
 
@@ -37,10 +39,17 @@ impl Service {
         let address = Ipv4Addr::new(127, 1 + count % 250, high, low);
         let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
+        let status = Arc::new(AtomicU16::new(200));
         Service {
             address,
-            running: Some(Running::new(listener)),
+            running: Some(Running::new(listener, status.clone())),
+            status,
         }
+    }
+
+    /// From now on requests are answered so, but for those of `/health`, where all is well.
+    pub(crate) fn says(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
     }
 
     /// From now on connections are refused.
@@ -58,7 +67,7 @@ impl Service {
         let listener = wait_until("the service's port", &[], || {
             TcpListener::bind(self.address).map_err(|error| error.to_string())
         });
-        self.running = Some(Running::new(listener));
+        self.running = Some(Running::new(listener, self.status.clone()));
     }
 }
 
@@ -75,13 +84,15 @@ impl Drop for Service {
 }
 
 impl Running {
-    fn new(listener: TcpListener) -> Running {
+    fn new(listener: TcpListener, status: Arc<AtomicU16>) -> Running {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let stopping = is_stopping.clone();
         let thread = thread::spawn(move || {
             while !stopping.load(Ordering::SeqCst) {
                 // A client that is gone is no trouble of the service's.
-                let _ = listener.accept().and_then(|(stream, _)| answer(stream));
+                let _ = listener
+                    .accept()
+                    .and_then(|(stream, _)| answer(stream, &status));
             }
         });
         Running {
@@ -91,7 +102,7 @@ impl Running {
     }
 }
 
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer(mut stream: TcpStream, status: &AtomicU16) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_TIME))?;
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
@@ -101,9 +112,13 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
             len => request.extend_from_slice(&buffer[..len]),
         }
     }
+    let status = match request.starts_with(b"GET /health ") {
+        true => 200,
+        false => status.load(Ordering::SeqCst),
+    };
     write!(
         stream,
-        "HTTP/1.0 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{HELLO}",
+        "HTTP/1.0 {status} So\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{HELLO}",
         HELLO.len()
     )
 }

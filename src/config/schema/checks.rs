@@ -1,7 +1,7 @@
 //! The kinds of checks, and the settings of each.
 #![forbid(unsafe_code)]
 
-use super::{COMPOSITES, Form, Keyword, Place};
+use super::{Form, Keyword, Place};
 
 pub(super) const KINDS: &[Keyword] = &[
     Keyword::new(
@@ -527,5 +527,5 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "Of the components that this one is made of, those whose failure is only a warning.",
         "non-critical cache",
     )
-    .of(COMPOSITES),
+    .of(&["all-of", "any-of", "majority", "at-least"]),
 ];

@@ -34,6 +34,26 @@ const TIMED: &[&str] = &[
     "heartbeat",
 ];
 
+/// All but heartbeats: a POST to those is a report.
+const RESETTABLE: &[&str] = &[
+    "tcp",
+    "http",
+    "tls",
+    "postgres",
+    "smtp",
+    "dns",
+    "file",
+    "process",
+    "exec",
+    "haproxy-traffic",
+    "access-log",
+    "all-of",
+    "any-of",
+    "majority",
+    "at-least",
+    "not",
+];
+
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword::new(
         Place::Component,
@@ -129,7 +149,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
          the page, or a POST to /NAME with a credential of FILE.",
         "manual-reset htpasswd /etc/failover/users",
     )
-    .default("off"),
+    .default("off")
+    .of(RESETTABLE),
     Keyword::new(
         Place::Component,
         "critical",

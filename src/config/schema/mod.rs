@@ -6,6 +6,8 @@
 
 mod checks;
 mod components;
+#[cfg(test)]
+mod readme;
 mod server;
 
 /// Where a keyword may stand.
@@ -100,6 +102,18 @@ impl Keyword {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
+    /// The kinds that it is for, or those that it is not for, whichever are fewer; empty for all.
+    pub(crate) fn kinds_in_words(&self) -> String {
+        let kinds = keywords().filter(|keyword| keyword.place == Place::Kind);
+        let others = kinds.filter(|kind| !self.is_for(kind.name));
+        let others: Vec<&str> = others.map(|kind| kind.name).collect();
+        if others.len() < self.kinds.len() {
+            format!("all but {}", others.join(" "))
+        } else {
+            self.kinds.join(" ")
+        }
+    }
+
     /// Whether so many words may follow it.
     pub(crate) fn takes(&self, words: usize) -> bool {
         match self.form {
@@ -131,29 +145,56 @@ pub(crate) fn find(name: &str, places: &[Place]) -> Option<&'static Keyword> {
     keywords().find(|keyword| keyword.name == name && places.contains(&keyword.place))
 }
 
-/// Which of these a misspelt word most likely means.
+/// What HAProxy, keepalived and others call it, and what it is called here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("bind", "listen"),
+    ("fall", "fail-after"),
+    ("inter", "every"),
+    ("interval", "every"),
+    ("misc_path", "exec"),
+    ("nb_get_retry", "fail-after"),
+    ("retry", "fail-after"),
+    ("rise", "ok-after"),
+    ("script", "exec"),
+    ("upstream", "component"),
+    ("url", "http"),
+    ("vrrp_script", "component"),
+];
+
+/// Which of these a word most likely means: misspelt, or another program's word for it.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (edits, name) = known.map(|name| (edits(word, name), name)).min()?;
-    (edits <= 1 + word.len() / 4 && edits < word.len()).then_some(name)
+    let known: Vec<&str> = known.collect();
+    let word = word.to_ascii_lowercase();
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word);
+    if let Some((_, ours)) = elsewhere.filter(|(_, ours)| known.contains(ours)) {
+        return Some(ours);
+    }
+    let (edits, name) = known.iter().map(|name| (edits(&word, name), *name)).min()?;
+    (edits <= 1 + word.len() / 5 && edits < word.len()).then_some(name)
 }
 
 /// Words beyond this are not misspelt keywords.
 const WORD_LEN_MAX: usize = 40;
 
-/// Insertions, deletions and changes of a letter that make one word of the other.
+/// Insertions, deletions, changes and swaps of letters that make one word of the other.
 fn edits(from: &str, to: &str) -> usize {
     if from.len() > WORD_LEN_MAX {
         return from.len();
     }
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+    for (i, a) in from.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let change = row[j] + usize::from(a != b);
+            let mut least = change.min(next[j] + 1).min(row[j + 1] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && *b == from[i - 1] {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[to.len()]
 }
@@ -167,6 +208,10 @@ mod tests {
         for (word, meant) in [
             ("tmeout", Some("timeout")),
             ("fail_after", Some("fail-after")),
+            ("htpt", Some("http")),
+            ("TCP", Some("tcp")),
+            ("rise", Some("ok-after")),
+            ("fall", Some("fail-after")),
             ("banana", None),
             ("x", None),
         ] {
@@ -174,6 +219,7 @@ mod tests {
             assert_eq!(nearest(word, names), meant, "{word}");
         }
         assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("abcd", "bacd"), 1);
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Form::Words(2),
         "htpasswd|token-file FILE",
         "Who may change things over TCP: users in FILE as Apache's htpasswd -B writes it, or\n\
-         whoever sends the token that is FILE's first line as Authorization: Bearer. Nobody by\n\
+         whoever sends one of FILE's tokens, one a line, as Authorization: Bearer. Nobody by\n\
          default, which is answered 403.",
         "admin token-file /etc/failover/token",
     ),

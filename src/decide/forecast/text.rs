@@ -80,9 +80,13 @@ impl Forecast {
 
     fn settings(&self) -> String {
         let pace = &self.pace;
-        let timeout = print_duration(self.timeout);
+        // What looks at this machine waits for nobody.
+        let timeout = match self.timeout.is_zero() {
+            true => String::new(),
+            false => format!("timeout {}, ", print_duration(self.timeout)),
+        };
         format!(
-            "every {} fast {} down {}, timeout {timeout}, {}",
+            "every {} fast {} down {}, {timeout}{}",
             pace.every, pace.fast, pace.down, self.rules
         )
     }

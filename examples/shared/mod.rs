@@ -1,4 +1,4 @@
-//! What the five examples share, so that each can be as short as what it shows: settings from the
+//! What the examples share, so that each can be as short as what it shows: settings from the
 //! environment, a backend to watch, and somebody who asks.
 //!
 //! ```text
@@ -16,6 +16,7 @@ use std::env;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ impl Demo {
         if !self.users.is_empty() {
             return Ok(self.users.clone());
         }
-        let path = env::temp_dir().join(format!("failover-demo-users-{}", std::process::id()));
+        let path = own_users_file();
         std::fs::write(&path, DEMO_USER)?;
         Ok(path.to_string_lossy().into_owned())
     }
@@ -120,10 +121,17 @@ impl Demo {
             let every = self.every.duration();
             thread::spawn(move || ask_again_and_again(address, component, every));
         }
-        server.serve_until(&self.signals)?;
+        let served = server.serve_until(&self.signals);
+        // Only one of the examples has made it.
+        let _ = std::fs::remove_file(own_users_file());
+        served?;
         say("ended");
         Ok(())
     }
+}
+
+fn own_users_file() -> PathBuf {
+    env::temp_dir().join(format!("failover-demo-users-{}", std::process::id()))
 }
 
 fn ask_again_and_again(address: SocketAddr, component: &str, every: Duration) {
@@ -170,7 +178,7 @@ fn start_backend() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -190,7 +198,7 @@ fn lines_of_stdin() -> Receiver<()> {
 }
 
 /// Prints a line; when nobody reads it, that is fine.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,0 +1,110 @@
+//! Heartbeats: somebody else reports, and silence fails.
+
+use crate::house::{House, TOKEN, empty};
+use crate::support::{client, rest, status};
+
+const CONFIG: &str = "
+component backup
+    heartbeat token-file DIR/token
+    every 1h
+component quick
+    heartbeat
+    every 1s
+    grace 500ms
+component ours
+    heartbeat
+    every 1h
+";
+
+fn running() -> House {
+    let mut house = empty();
+    house.write("token", TOKEN);
+    house.configure(CONFIG);
+    house.start();
+    house
+}
+
+/// A report with these header lines and this text; its status.
+fn report(house: &House, path: &str, token: &str, text: &str) -> u16 {
+    let length = text.len();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n\
+         {text}"
+    );
+    status(&rest(client(house.address(), request)))
+}
+
+#[test]
+fn a_report_is_the_outcome_for_who_has_the_credential() {
+    let house = running();
+    assert_eq!(house.status().of("backup", "heartbeat"), "true");
+    assert_eq!(
+        house.get("/backup").0,
+        500,
+        "a start is neither a report nor a failure"
+    );
+    assert_eq!(house.post("/backup", "").0, 401);
+    assert_eq!(report(&house, "/backup", "wrong", ""), 401);
+    assert_eq!(house.get("/backup").0, 500);
+
+    assert_eq!(report(&house, "/backup", TOKEN, "12 files"), 200);
+    assert_eq!(
+        house.get("/backup"),
+        (200, String::from("OK")),
+        "whoever is told finds it so"
+    );
+    assert_eq!(house.status().of("backup", "detail"), "\"12 files\"");
+
+    assert_eq!(
+        report(&house, "/backup?status=warn", TOKEN, "disk 91 %"),
+        200
+    );
+    assert_eq!(house.get("/backup").0, 200);
+    assert_eq!(house.status().of("backup", "health"), "\"warn\"");
+    assert!(
+        house.word("/health").contains("\"status\":\"warn\""),
+        "{}",
+        house.word("/health")
+    );
+
+    assert_eq!(
+        report(&house, "/backup?status=fail", TOKEN, "no <space>\n"),
+        200
+    );
+    assert_eq!(house.get("/backup"), (503, String::from("FAIL")));
+    assert_eq!(
+        house.status().of("backup", "reason"),
+        "\"heartbeat says fail\""
+    );
+    assert_eq!(report(&house, "/backup?status=great", TOKEN, ""), 400);
+    assert_eq!(house.get("/backup").0, 503);
+    assert_eq!(report(&house, "/backup", TOKEN, ""), 200);
+    assert_eq!(house.get("/backup").0, 200);
+}
+
+#[test]
+fn without_a_credential_only_an_administrator_reports() {
+    let house = running();
+    let (status, said) = house.post("/ours", "");
+    assert_eq!(status, 403);
+    assert!(said.contains("expected an administrator"), "{said}");
+    assert_eq!(report(&house, "/ours", TOKEN, ""), 403);
+    assert_eq!(house.admin("POST", "/ours", "by hand").0, 200);
+    assert_eq!(house.get("/ours").0, 200);
+    assert_eq!(house.status().of("ours", "detail"), "\"by hand\"");
+    // The owner of one token is not the owner of another.
+    assert_eq!(house.admin("POST", "/backup?status=fail", "").0, 200);
+    assert_eq!(house.get("/backup").0, 503);
+}
+
+#[test]
+fn silence_fails_and_a_report_ends_it() {
+    let house = running();
+    assert_eq!(house.admin("POST", "/quick", "").0, 200);
+    assert_eq!(house.get("/quick").0, 200);
+    let line = house.daemon().line_with("reason=\"heartbeat missed\"");
+    assert!(line.contains("state=\"ok -> fail\""), "{line}");
+    assert_eq!(house.get("/quick").0, 503);
+    assert_eq!(house.admin("POST", "/quick", "").0, 200);
+    assert_eq!(house.get("/quick").0, 200);
+}

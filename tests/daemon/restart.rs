@@ -1,0 +1,177 @@
+//! What outlives the daemon, however it ends, and what does not.
+
+use std::fs;
+
+use crate::house::{House, QUICK, house};
+use crate::support::{PATIENCE, eventually};
+
+/// Two that have a reset, one that has not, and a state directory.
+fn config() -> String {
+    format!(
+        " state-dir DIR/state\n{QUICK}\
+         component latched\n file DIR/latched\n manual-reset\n\
+         component reset\n file DIR/reset\n manual-reset\n\
+         component plain\n file DIR/plain\n"
+    )
+}
+
+/// Both have failed, and would be well again.
+fn with_two_latched() -> House {
+    let house = house(&config());
+    for name in ["latched", "reset", "plain"] {
+        house.comes_to(&format!("/{name}"), "FAIL");
+        house.write(name, "");
+    }
+    house.comes_to("/plain", "OK");
+    house
+}
+
+fn state_of(house: &House, name: &str) -> String {
+    // A name with a slash is another file's.
+    house.read(&format!("state/{}.state", name.replace('/', "+")))
+}
+
+#[test]
+fn resets_that_are_due_survive_and_those_that_were_given_stay_given() {
+    for signal in ["-KILL", "-TERM"] {
+        let mut house = with_two_latched();
+        eventually("they are on the disk", || {
+            ["latch/latched", "latch/reset"]
+                .iter()
+                .all(|name| state_of(&house, name).contains("due"))
+        });
+        let (status, said) = house.admin("POST", "/-/reset/reset", "");
+        assert_eq!(status, 200, "{said}");
+        house.end_by(signal);
+        house.start();
+        assert_eq!(house.word("/latched"), "FAIL", "{signal}");
+        eventually("a run", || house.status().number("latched", "runs") > 0.0);
+        assert_eq!(house.word("/latched"), "FAIL", "{signal}");
+        assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
+        assert_eq!(house.word("/reset"), "OK", "{signal}");
+        assert_eq!(house.word("/plain"), "OK", "{signal}");
+        let (status, _) = house.admin("POST", "/-/reset/latched", "");
+        assert_eq!(status, 200);
+        house.end_by(signal);
+        house.start();
+        assert_eq!(house.word("/latched"), "OK", "{signal}");
+    }
+}
+
+#[test]
+fn an_orderly_end_writes_what_happened_a_moment_before() {
+    for _ in 0..3 {
+        let mut house = with_two_latched();
+        assert_eq!(house.end_by("-TERM").code(), Some(0));
+        for name in ["latch/latched", "latch/reset"] {
+            assert!(state_of(&house, name).contains("due"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn maintenance_survives_until_it_is_over() {
+    for signal in ["-KILL", "-TERM"] {
+        let mut house = with_two_latched();
+        house.maintain("plain", "mode=drain&for=1h&because=new+disk");
+        house.maintain("reset", "mode=hold");
+        house.end_by(signal);
+        house.start();
+        let status = house.status();
+        let maint = status.of("plain", "maint");
+        for part in [
+            "\"mode\":\"drain\"",
+            "\"until\":\"",
+            "\"because\":\"new disk\"",
+        ] {
+            assert!(maint.contains(part), "{signal}: {maint}");
+        }
+        let maint = status.of("reset", "maint");
+        assert!(maint.contains("\"until\":null"), "{signal}: {maint}");
+        assert_eq!(house.get("/plain"), (503, String::from("FAIL")));
+        assert_eq!(house.word("/reset"), "FAIL", "held as it was");
+        house.maintain("plain", "mode=off");
+        house.end_by(signal);
+        house.start();
+        assert_eq!(
+            house.word("/plain"),
+            "OK",
+            "{signal}: what was ended is over"
+        );
+    }
+}
+
+#[test]
+fn maintenance_goes_on_aging_while_nobody_runs() {
+    let mut house = house(&format!(
+        " state-dir DIR/state\n{QUICK}component a\n file /\ncomponent b\n file /\n"
+    ));
+    house.comes_to("/a", "OK");
+    house.maintain("a", "mode=drain&for=1s");
+    house.maintain("b", "mode=drain&for=1h");
+    house.end_by("-KILL");
+    house.start();
+    house.daemon().line_with("component=a maintenance=off");
+    assert_eq!(house.word("/a"), "OK");
+    assert_eq!(house.word("/b"), "FAIL");
+    house.end_by("-KILL");
+    house.start();
+    assert!(!house.status().of("a", "maint").contains("drain"));
+    assert_eq!(house.word("/b"), "FAIL");
+}
+
+#[test]
+fn one_state_directory_and_one_admin_socket_are_one_daemons() {
+    let house = with_two_latched();
+    let exits = |config: &str| {
+        house.configure(config);
+        let output = house.run().output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), errors)
+    };
+    let (code, errors) = exits(&config());
+    assert_eq!(code, Some(69), "{errors}");
+    assert!(
+        errors.contains("another failover has the state directory"),
+        "{errors}"
+    );
+    let (code, errors) = exits(&config().replace("DIR/state", "DIR/other"));
+    assert_eq!(code, Some(69), "{errors}");
+    assert!(errors.contains("admin.sock"), "{errors}");
+    assert_eq!(house.word("/plain"), "OK");
+    assert_eq!(
+        house.admin("GET", "/plain", "").0,
+        200,
+        "the first one's socket is still there"
+    );
+}
+
+#[test]
+fn a_damaged_file_is_told_of_and_costs_only_itself() {
+    let mut house = with_two_latched();
+    house.maintain("plain", "mode=drain");
+    house.end_by("-TERM");
+    house.write("state/latch+latched.state", "nonsense");
+    house.start();
+    assert_eq!(house.word("/latched"), "OK");
+    assert_eq!(house.word("/reset"), "FAIL");
+    assert_eq!(house.word("/plain"), "FAIL");
+    assert!(fs::exists(house.path("state/latch+latched.damaged")).unwrap());
+}
+
+#[test]
+fn an_acknowledged_reset_is_on_the_disk_however_soon_the_end_comes() {
+    let mut house = with_two_latched();
+    let until = std::time::Instant::now() + PATIENCE;
+    for _ in 0..5 {
+        assert!(std::time::Instant::now() < until);
+        let (status, said) = house.admin("POST", "/-/reset/reset", "");
+        assert_eq!(status, 200, "{said}");
+        house.end_by("-KILL");
+        house.start();
+        assert_eq!(house.word("/reset"), "OK");
+        house.remove("reset");
+        house.comes_to("/reset", "FAIL");
+        house.write("reset", "");
+    }
+}

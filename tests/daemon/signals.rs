@@ -1,0 +1,152 @@
+//! How it ends, and what systemd is told (sd_notify(3)).
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::house::{House, QUICK, empty, house};
+use crate::support::{PATIENCE, client, eventually, peer, rest};
+
+/// `bob` with the password `pass`; making sure of it takes as long as it should.
+const BOB: &str = "bob:$2y$06$I5CZEnpR5Hk6H/.Q7pQXu.x7jDAp7ELrzDtTA.T.9zovV28cSSa0a\n";
+
+/// A service that says `hello` after a while, and how many came.
+fn slow(after: Duration) -> u16 {
+    peer(move |mut stream| {
+        let (_never, wait) = channel::<()>();
+        let _ = wait.recv_timeout(after);
+        let _ = stream.write_all(b"hello\n");
+        let _ = stream.shutdown(Shutdown::Write);
+    })
+}
+
+const REQUESTS: &str = "failover_http_requests_total";
+
+/// Waits until so many requests have come beside those that ask for this.
+fn have_come(house: &House, count: f64, before: f64) {
+    let mut looks = 0.0;
+    eventually("they have come", || {
+        looks += 1.0;
+        house.metric(REQUESTS) >= before + looks + count
+    });
+}
+
+#[test]
+fn requests_that_are_under_way_are_answered_before_the_end() {
+    for signal in ["-TERM", "-INT"] {
+        let port = slow(Duration::from_millis(300));
+        let mut house = house(&format!(
+            "{QUICK}component a\n on-request\n tcp 127.0.0.1:{port}\n expect hello\n \
+             timeout 5s\ncomponent b\n file /\n"
+        ));
+        let address = house.address();
+        house.comes_to("/b", "OK");
+        let before = house.metric(REQUESTS);
+        let asks = client(address, "GET /a HTTP/1.0\r\n\r\n");
+        let reads = client(address, "GET /-/status HTTP/1.0\r\n\r\n");
+        have_come(&house, 2.0, before);
+        assert_eq!(house.end_by(signal).code(), Some(0));
+        assert!(rest(reads).starts_with("HTTP/1.0 200 OK"));
+        let answer = rest(asks);
+        assert!(answer.starts_with("HTTP/1.0 200 OK"), "{signal}: {answer}");
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn a_run_that_hangs_delays_the_end_by_a_bounded_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut house = house(&format!(
+        "{QUICK}component a\n on-request\n tcp 127.0.0.1:{port}\n expect hello\n timeout 5m\n"
+    ));
+    let asks = client(house.address(), "GET /a HTTP/1.0\r\n\r\n");
+    let _hangs = silent.accept().unwrap();
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(rest(asks).starts_with("HTTP/1.0 500 ERROR"));
+}
+
+/// What systemd would hear.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn of(house: &House) -> Manager {
+        let socket = UnixDatagram::bind(house.path("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Manager(socket)
+    }
+
+    fn hears(&self) -> String {
+        let mut bytes = [0; 1024];
+        let len = self.0.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    }
+
+    /// The next message with this in it; what comes between is only of the watchdog's.
+    #[track_caller]
+    fn hears_of(&self, text: &str) -> String {
+        loop {
+            let heard = self.hears();
+            if heard.contains(text) {
+                return heard;
+            }
+            assert_eq!(heard.trim_end(), "WATCHDOG=1", "before {text}");
+        }
+    }
+}
+
+#[test]
+fn systemd_is_told_what_it_wants_to_know() {
+    let mut house = empty();
+    let manager = Manager::of(&house);
+    let config = format!("{QUICK}component a\n file /\n");
+    house.configure(&config);
+    let mut command = house.run();
+    command
+        .env("NOTIFY_SOCKET", house.path("notify"))
+        .env("WATCHDOG_USEC", "100000");
+    house.start_as(command);
+    let ready = manager.hears_of("READY=1");
+    assert!(ready.contains("STATUS=answering"), "{ready}");
+    assert_eq!(house.word("/a"), "OK", "ready is when it answers");
+    for _ in 0..3 {
+        manager.hears_of("WATCHDOG=1");
+    }
+    for (text, status) in [
+        (config.clone(), "generation 2"),
+        (format!("{config} x"), "refused"),
+    ] {
+        house.configure(&text);
+        house.hang_up();
+        let reloading = manager.hears_of("RELOADING=1");
+        assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+        let ready = manager.hears_of("READY=1");
+        assert!(ready.contains(status), "{ready}");
+    }
+    let end = thread::spawn(move || house.end_by("-TERM"));
+    manager.hears_of("STOPPING=1");
+    assert_eq!(end.join().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_post_that_takes_its_time_is_answered_before_the_end() {
+    let mut house = empty();
+    house.write("users", BOB);
+    house.configure(&format!(
+        "{QUICK}component a\n file DIR/a\n manual-reset htpasswd DIR/users\n"
+    ));
+    house.start();
+    house.comes_to("/a", "FAIL");
+    let before = house.metric(REQUESTS);
+    let reset = client(
+        house.address(),
+        "POST /a HTTP/1.0\r\nAuthorization: Basic Ym9iOnBhc3M=\r\n\r\n",
+    );
+    have_come(&house, 1.0, before);
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    let answer = rest(reset);
+    assert!(answer.starts_with("HTTP/1.0 "), "{answer}");
+}
