@@ -58,9 +58,17 @@ impl Problems {
 
     /// The value, or its error at this place.
     pub(crate) fn or_error<T>(&self, at: At, result: Result<T, Error>) -> Option<T> {
-        result
-            .map_err(|error| self.error(at, format!("{error:?}")))
-            .ok()
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refused(at, &error);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, at: At, error: &Error) {
+        self.error(at, format!("{error:?}"));
     }
 
     /// A broken file brings thousands; nobody reads more than these.

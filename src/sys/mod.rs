@@ -7,11 +7,11 @@
 //! of Linux; MIPS differs from all others. Elsewhere what is missing answers `Unsupported`, or
 //! std's own way is taken.
 
-#[cfg(feature = "no-backtrace")]
-mod backtrace;
 pub(crate) mod boot;
 pub(crate) mod errno;
 pub(crate) mod file;
+#[cfg(feature = "lean")]
+mod lean;
 pub(crate) mod limits;
 pub(crate) mod local;
 pub(crate) mod notify;
