@@ -163,6 +163,8 @@ mod event;
 mod health;
 mod log;
 mod net;
+mod number;
+mod order;
 mod server;
 mod store;
 #[allow(unsafe_code)]

@@ -4,7 +4,6 @@
 //! who is locked out without a word. Messages name user and line, never a hash or a password.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::hint;
 use std::path::Path;
 
@@ -16,7 +15,12 @@ use crate::wire::digest::sha1;
 /// What a file says.
 #[derive(PartialEq, Eq)]
 pub(super) struct Users {
-    users: BTreeMap<Vec<u8>, User>,
+    /// By name.
+    #[expect(
+        clippy::vec_box,
+        reason = "whoever comes in between moves all that follow"
+    )]
+    users: Vec<Box<User>>,
     /// Whether any hash is an apr1 hash.
     apr1: bool,
     /// The rounds of the dearest bcrypt hash, 0 if there is none.
@@ -27,7 +31,7 @@ impl Users {
     /// Reads a whole file; `path` is for messages only.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Users, Error> {
         let mut users = Users {
-            users: BTreeMap::new(),
+            users: Vec::new(),
             apr1: false,
             rounds: 0,
         };
@@ -52,15 +56,25 @@ impl Users {
             Hash::Bcrypt(hash) => self.rounds = self.rounds.max(hash.rounds()),
             Hash::Sha1(_) => {}
         }
-        let user = User { line: number, hash };
-        match self.users.insert(name.to_vec(), user) {
-            Some(first) => Err(format!(
+        match self.find(name) {
+            Ok(first) => Err(format!(
                 "user \"{}\" is on line {} already",
                 shown(name),
-                first.line
+                self.users[first].line
             )),
-            None => Ok(()),
+            Err(place) => {
+                let (name, line) = (name.to_vec(), number);
+                self.users
+                    .insert(place, Box::new(User { name, line, hash }));
+                Ok(())
+            }
         }
+    }
+
+    /// Where the user is, or where it would have to be.
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.users
+            .binary_search_by(|user| user.name.as_slice().cmp(name))
     }
 
     /// How many users there are.
@@ -71,7 +85,7 @@ impl Users {
     /// Whether `password` is the password of `name`. A refusal takes the same time whoever was
     /// named, so that nobody can ask which users there are.
     pub(super) fn verify(&self, name: &[u8], password: &[u8]) -> bool {
-        let hash = self.users.get(name).map(|user| &user.hash);
+        let hash = self.find(name).ok().map(|at| &self.users[at].hash);
         let right = hash.is_some_and(|hash| hash.matches(password));
         if !right {
             self.make_up(hash, password);
@@ -102,6 +116,7 @@ impl Users {
 
 #[derive(PartialEq, Eq)]
 struct User {
+    name: Vec<u8>,
     /// Counted from 1.
     line: usize,
     hash: Hash,

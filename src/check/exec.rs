@@ -17,7 +17,7 @@ use crate::net::account::Account;
 use crate::net::child::{ENDING_MAX, End, Ended, NotRun, Run, Slot};
 use crate::net::program::{self, Unfit};
 use crate::sys::errno;
-use crate::units::Span;
+use crate::units::{Span, print_duration};
 
 /// How much of the output is kept, for a value and the detail: what Consul keeps.
 const OUTPUT_BYTES_MAX: usize = 4_096;
@@ -198,7 +198,7 @@ impl ExecCheck {
             End::Late => said(
                 Health::Fail,
                 Reason::ExecTimeout,
-                format!("not within {:?}", self.timeout),
+                format!("not within {}", print_duration(self.timeout)),
             ),
             End::Lost => Outcome::new(Health::Unknown, Reason::ExecUnknown)
                 .with_detail("its exit code was lost, since SIGCHLD is ignored"),

@@ -7,6 +7,7 @@
 
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
+use crate::number;
 use crate::wire::json::{self, Value};
 
 /// Longer than any name or path that people write.
@@ -70,7 +71,8 @@ impl ValueRule {
         }
         if !limit.is_finite() {
             return Err(Error::invalid(format!(
-                "{limit} cannot be a limit; expected a finite number"
+                "{} cannot be a limit; expected a finite number",
+                number::print(limit)
             )));
         }
         Ok(ValueRule {
@@ -98,14 +100,14 @@ impl ValueRule {
             Side::Below => number < self.limit,
             Side::Above => number > self.limit,
         };
-        let found = format!("{key} is {}", plain(number));
+        let found = format!("{key} is {}", number::print(number));
         if is_within {
             return Outcome::new(Health::Ok, Reason::ValueWithin).with_detail(found);
         }
         let detail = format!(
             "{found}, expected {} {}",
             self.side.word(),
-            plain(self.limit)
+            number::print(self.limit)
         );
         Outcome::new(Health::Fail, Reason::ValueBeyond).with_detail(detail)
     }
@@ -155,9 +157,9 @@ fn in_samples(text: &[u8], key: &str) -> Option<f64> {
 }
 
 /// A value, perhaps with a time behind it. What Prometheus writes for infinities and for what is
-/// no number is what std reads.
+/// no number is read as such.
 fn number(text: &str) -> Option<f64> {
-    text.split_ascii_whitespace().next()?.parse().ok()
+    number::parse(text.split_ascii_whitespace().next()?)
 }
 
 /// Name and value, without its escapes.
@@ -222,16 +224,6 @@ fn quoted(text: &str) -> Option<(String, &str)> {
             }),
             other => value.push(other),
         }
-    }
-}
-
-/// A number in the shorter of its two spellings: without an exponent, the largest would have 300
-/// digits.
-fn plain(number: f64) -> String {
-    if number == 0.0 || (1e-5..1e15).contains(&number.abs()) || !number.is_finite() {
-        number.to_string()
-    } else {
-        format!("{number:e}")
     }
 }
 

@@ -12,6 +12,7 @@ use crate::check::Check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::plan;
 use crate::health::{Health, Outcome};
+use crate::number;
 
 const USAGE: &str = "usage: failover probe [--nagios] tcp HOST:PORT | http URL | exec PROGRAM | \
                      ... [SETTING]...\n";
@@ -80,12 +81,12 @@ fn tell_nagios(outcome: &Outcome) -> Exit {
     // A bar would end the text for the reader.
     let text = outcome.to_string().replace('|', "/");
     say(&format!(
-        "FAILOVER {word} - {text} | time={:.6}s\n",
-        outcome.took.as_secs_f64()
+        "FAILOVER {word} - {text} | time={}s\n",
+        number::fixed(outcome.took.as_secs_f64(), 6)
     ));
     exit
 }
 
 fn milliseconds(took: Duration) -> String {
-    format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
+    format!("{} ms", number::fixed(took.as_secs_f64() * 1_000.0, 1))
 }

@@ -28,6 +28,7 @@ use crate::check::prober::{Prober, Schedule, Settings};
 use crate::clock::{Clock, Moment, locked};
 use crate::error::Error;
 use crate::health::State;
+use crate::order;
 use crate::sys::thread::Stack;
 
 /// First parts of paths that mean something else to the server.
@@ -233,7 +234,7 @@ impl Components {
     /// # Errors
     /// Two of the same name; then nothing is changed.
     pub(crate) fn replace(&self, mut components: Vec<Arc<Component>>) -> Result<(), Error> {
-        components.sort_by(|one, other| one.name().cmp(other.name()));
+        order::sort(&mut components, |one, other| one.name().cmp(other.name()));
         let twice = components
             .windows(2)
             .find(|pair| pair[0].name() == pair[1].name());

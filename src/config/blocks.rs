@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::lex::{self, Line, Word};
 use super::problem::{At, Problems, Sources};
 use super::schema::{self, Form, Keyword, Place};
+use crate::order;
 
 /// A keyword and what follows it.
 #[derive(Clone, Debug)]
@@ -380,7 +381,7 @@ fn matching(path: &Path, written: &str) -> Result<Vec<PathBuf>, String> {
             files.push(entry.path());
         }
     }
-    files.sort();
+    order::sort(&mut files, Ord::cmp);
     Ok(files)
 }
 

@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
 use crate::net::program;
+use crate::number;
 use crate::units::Span;
 
 /// Whether checks of that kind wait for somebody else, and so have a timeout.
@@ -243,7 +244,7 @@ impl Reader<'_> {
         let side = section
             .problems
             .or_error(side.at, Side::try_from(side.text.as_str()))?;
-        let number = limit.text.parse::<f64>().ok();
+        let number = number::parse(&limit.text);
         let Some(number) = number.filter(|number| number.is_finite()) else {
             let message = format!("{:?} is no number; expected one, such as 100", limit.text);
             section.problems.error(limit.at, message);

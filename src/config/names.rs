@@ -7,6 +7,7 @@ use super::component::{ComponentPlan, Name};
 use super::cross::Whole;
 use super::problem::At;
 use super::schema::nearest;
+use crate::order;
 
 /// More names than this are not listed to choose from.
 const LISTED_MAX: usize = 8;
@@ -31,10 +32,9 @@ pub(super) fn check(whole: &Whole<'_>) {
 }
 
 /// Names in order, each with its place in what they come from, which decides between equal ones.
-/// The only sorting of names, since each kind of it is several kilobytes of program.
 pub(super) fn ordered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
     let mut ordered: Vec<(&str, usize)> = names.zip(0..).collect();
-    ordered.sort_unstable();
+    order::sort(&mut ordered, Ord::cmp);
     ordered
 }
 

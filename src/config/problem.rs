@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Write;
 
 use crate::error::Error;
+use crate::order;
 
 /// A place in a configuration. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,9 +58,17 @@ impl Problems {
 
     /// The value, or its error at this place.
     pub(crate) fn or_error<T>(&self, at: At, result: Result<T, Error>) -> Option<T> {
-        result
-            .map_err(|error| self.error(at, format!("{error:?}")))
-            .ok()
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refused(at, &error);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, at: At, error: &Error) {
+        self.error(at, format!("{error:?}"));
     }
 
     /// A broken file brings thousands; nobody reads more than these.
@@ -83,7 +92,9 @@ impl Problems {
     /// In the order of the files.
     pub(crate) fn sorted(&self) -> Vec<Problem> {
         let mut problems = self.0.borrow().clone();
-        problems.sort_by_key(|problem| (problem.at, problem.severity));
+        order::sort(&mut problems, |one, other| {
+            (one.at, one.severity).cmp(&(other.at, other.severity))
+        });
         problems.dedup();
         problems
     }

@@ -11,7 +11,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -30,7 +29,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Keep {
     store: Option<Store>,
     /// The components whose reset is due.
-    due: Mutex<BTreeSet<String>>,
+    due: Mutex<Vec<String>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
@@ -64,21 +63,21 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            locked(&self.due).insert(name.to_string());
+            set_due(&mut locked(&self.due), name, true);
         }
         is_due
     }
 
     pub(super) fn is_due(&self, name: &str) -> bool {
-        locked(&self.due).contains(name)
+        locked(&self.due).iter().any(|due| due == name)
     }
 
     /// A component with a manual reset has come to this state.
     pub(super) fn judged(&self, name: &str, state: State) {
         let mut due = locked(&self.due);
         let changed = match state {
-            State::Fail => due.insert(name.to_string()),
-            State::Ok => due.remove(name),
+            State::Fail => set_due(&mut due, name, true),
+            State::Ok => set_due(&mut due, name, false),
             State::Unknown => false,
         };
         drop(due);
@@ -97,7 +96,7 @@ impl Keep {
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
     pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        locked(&self.due).remove(name);
+        set_due(&mut locked(&self.due), name, false);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -163,6 +162,17 @@ impl Keep {
             self.log.line(Level::Error, format_args!("{error:?}"));
         }
     }
+}
+
+/// Whether it was otherwise before.
+fn set_due(due: &mut Vec<String>, name: &str, is_due: bool) -> bool {
+    let at = due.iter().position(|one| one == name);
+    match at {
+        Some(at) if !is_due => drop(due.swap_remove(at)),
+        None if is_due => due.push(name.to_string()),
+        _ => return false,
+    }
+    true
 }
 
 fn latch(name: &str) -> String {

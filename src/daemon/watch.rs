@@ -1,7 +1,6 @@
 //! What the daemon does when something happens: track-files, what is to be kept, and the watchdog.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::keep::Keep;
@@ -13,6 +12,7 @@ use crate::error::Error;
 use crate::event::{Event, What};
 use crate::health::State;
 use crate::log::{Complaints, Level, Log};
+use crate::order;
 use crate::server::HealthCheckServer;
 use crate::sys::notify::Notifier;
 use crate::sys::thread::{self, Stack};
@@ -21,7 +21,8 @@ use crate::sys::thread::{self, Stack};
 pub(super) struct Watch(Arc<Shared>);
 
 struct Shared {
-    followed: Mutex<BTreeMap<String, Followed>>,
+    /// By name.
+    followed: Mutex<Vec<Followed>>,
     /// Until the end.
     files: Mutex<Option<TrackFiles>>,
     keep: Arc<Keep>,
@@ -31,6 +32,7 @@ struct Shared {
 /// What is done about one component.
 #[derive(Clone)]
 struct Followed {
+    name: String,
     track: Option<Track>,
     has_reset: bool,
 }
@@ -59,19 +61,18 @@ impl Watch {
     /// Follows these components from now on. A track-file of a component that is known already
     /// says its state at once.
     pub(super) fn follow(&self, plans: &[ComponentPlan]) {
-        let followed = plans.iter().map(|plan| {
-            let followed = Followed {
-                track: plan.track.clone(),
-                has_reset: plan.reset.is_some(),
-            };
-            (plan.name.clone(), followed)
+        let followed = plans.iter().map(|plan| Followed {
+            name: plan.name.clone(),
+            track: plan.track.clone(),
+            has_reset: plan.reset.is_some(),
         });
-        let followed: BTreeMap<String, Followed> = followed.collect();
+        let mut followed: Vec<Followed> = followed.collect();
+        order::sort(&mut followed, |one, other| one.name.cmp(&other.name));
         let before = std::mem::replace(&mut *locked(&self.0.followed), followed.clone());
-        for (name, new) in followed {
-            let old = before.get(&name).and_then(|old| old.track.as_ref());
+        for new in followed {
+            let old = find(&before, &new.name).and_then(|old| old.track.as_ref());
             if let (Some(track), true) = (&new.track, old != new.track.as_ref()) {
-                self.0.write_known(&name, track);
+                self.0.write_known(&new.name, track);
             }
         }
     }
@@ -82,10 +83,15 @@ impl Watch {
     }
 }
 
+fn find<'a>(followed: &'a [Followed], name: &str) -> Option<&'a Followed> {
+    let at = followed.binary_search_by(|one| one.name.as_str().cmp(name));
+    at.ok().map(|at| &followed[at])
+}
+
 impl Shared {
     fn happened(&self, event: &Event) {
         let name = event.component.as_str();
-        let followed = locked(&self.followed).get(name).cloned();
+        let followed = find(&locked(&self.followed), name).cloned();
         let Some(followed) = followed else {
             return;
         };

@@ -20,6 +20,7 @@ use crate::decide::hysteresis::Judge;
 use crate::decide::rules::Rules;
 use crate::error::Error;
 use crate::health::{Health, Standing, State};
+use crate::number;
 
 /// The longest line in bytes: far more than a time, an outcome and a reason.
 const LINE_LEN_MAX: usize = 4_096;
@@ -334,7 +335,7 @@ impl fmt::Display for Summary {
             "# {changes} changes; OK for {ok}s, FAIL {fail}s, ERROR {unknown}s"
         )?;
         match self.availability() {
-            Some(share) => writeln!(f, "# availability {:.3}%", share * 100.0),
+            Some(share) => writeln!(f, "# availability {}%", number::fixed(share * 100.0, 3)),
             None => writeln!(f, "# availability not known: no time passed"),
         }
     }

@@ -32,9 +32,17 @@ pub(crate) fn converse(
     timeout: Duration,
     mut talk: impl FnMut(&mut Conversation) -> Outcome,
 ) -> Outcome {
+    with_each(target, timeout, &mut talk)
+}
+
+fn with_each(
+    target: &Target,
+    timeout: Duration,
+    talk: &mut dyn FnMut(&mut Conversation) -> Outcome,
+) -> Outcome {
     let deadline = Deadline::after(timeout);
     let mut result: Option<Outcome> = None;
-    let connected = target.connect(deadline, |stream, peer| {
+    let connected = target.connect(deadline, &mut |stream, peer| {
         let mut conversation = Conversation::new(stream, peer, deadline);
         let outcome = talk(&mut conversation);
         conversation.close();

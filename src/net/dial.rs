@@ -92,7 +92,7 @@ impl Target {
     pub(crate) fn connect(
         &self,
         deadline: Deadline,
-        mut each: impl FnMut(TcpStream, SocketAddr),
+        each: &mut dyn FnMut(TcpStream, SocketAddr),
     ) -> Result<(), Outcome> {
         let deadline = match self.connect_timeout {
             Some(timeout) => deadline.earlier(timeout),

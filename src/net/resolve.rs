@@ -6,7 +6,7 @@
 //! such name, the last good answer is used for up to [`KEPT`]. Numeric addresses never wait.
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,13 +68,14 @@ struct Resolver {
 
 #[derive(Default)]
 struct Names {
-    known: HashMap<String, Name>,
+    known: Vec<Name>,
     queue: VecDeque<String>,
     threads: usize,
 }
 
 #[derive(Default)]
 struct Name {
+    host: String,
     in_flight: bool,
     /// When the last lookup ended, and how if not well.
     tried: Option<(Instant, Option<Outcome>)>,
@@ -133,7 +134,7 @@ impl Resolver {
     ) -> Result<Vec<SocketAddr>, Outcome> {
         let asked = Instant::now();
         let mut names = locked(&self.names);
-        let name = names.known.entry(host.to_string()).or_default();
+        let name = names.of(host);
         if name.is_fresh(asked) {
             return name
                 .answer(None, asked)
@@ -151,7 +152,7 @@ impl Resolver {
         }
         loop {
             let now = Instant::now();
-            let Some(name) = names.known.get(host) else {
+            let Some(name) = names.find(host) else {
                 return Err(timeout(host));
             };
             if let Some(answer) = name.answer(Some(asked), now) {
@@ -180,7 +181,7 @@ impl Resolver {
             }
         }
         names.queue.push_back(host.to_string());
-        if let Some(name) = names.known.get_mut(host) {
+        if let Some(name) = names.find(host) {
             name.in_flight = true;
         }
         Ok(())
@@ -201,9 +202,26 @@ impl Resolver {
 }
 
 impl Names {
+    fn find(&mut self, host: &str) -> Option<&mut Name> {
+        self.known.iter_mut().find(|name| name.host == host)
+    }
+
+    /// What is known of a host, which is nothing at first.
+    fn of(&mut self, host: &str) -> &mut Name {
+        let known = self.known.iter().position(|name| name.host == host);
+        let at = known.unwrap_or_else(|| {
+            self.known.push(Name {
+                host: host.to_string(),
+                ..Name::default()
+            });
+            self.known.len() - 1
+        });
+        &mut self.known[at]
+    }
+
     fn note(&mut self, host: &str, found: Found) {
         let now = Instant::now();
-        let Some(name) = self.known.get_mut(host) else {
+        let Some(name) = self.find(host) else {
             return;
         };
         name.in_flight = false;
@@ -230,10 +248,11 @@ impl Names {
         if self.known.len() <= NAMES_MAX {
             return;
         }
-        let idle = self.known.iter().filter(|(_, name)| !name.in_flight);
+        let names = self.known.iter().enumerate();
+        let idle = names.filter(|(_, name)| !name.in_flight);
         let oldest = idle.min_by_key(|(_, name)| name.tried.as_ref().map(|(when, _)| *when));
-        if let Some(host) = oldest.map(|(host, _)| host.clone()) {
-            self.known.remove(&host);
+        if let Some((at, _)) = oldest {
+            self.known.swap_remove(at);
         }
     }
 }
@@ -266,7 +285,7 @@ mod tests {
     /// Pretends that the last lookup of a name is older than it is.
     fn age(resolver: &Resolver, host: &str, by: Duration) {
         let mut names = locked(&resolver.names);
-        let name = names.known.get_mut(host).unwrap();
+        let name = names.find(host).unwrap();
         let earlier = |when: Instant| when.checked_sub(by).unwrap();
         name.tried = name
             .tried

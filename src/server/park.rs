@@ -6,6 +6,7 @@
 //! that are kept with a run.
 #![forbid(unsafe_code)]
 
+use std::collections::BinaryHeap;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, TcpStream};
@@ -401,17 +402,16 @@ impl Sweeper<'_> {
         let unfinished = |parked: &&Parked| {
             matches!(parked.phase, Phase::Reading { .. }) && parked.deadline <= ripe
         };
-        let mut deadlines: Vec<Instant> = self
-            .parked
-            .iter()
-            .filter(unfinished)
-            .map(|parked| parked.deadline)
-            .collect();
-        if deadlines.is_empty() {
-            return;
+        let mut earliest = BinaryHeap::new();
+        for parked in self.parked.iter().filter(unfinished) {
+            earliest.push(parked.deadline);
+            if earliest.len() > too_many {
+                earliest.pop();
+            }
         }
-        deadlines.sort_unstable();
-        let last = deadlines[too_many.min(deadlines.len()) - 1];
+        let Some(&last) = earliest.peek() else {
+            return;
+        };
         let before = self.parked.len();
         self.parked
             .retain(|parked| !unfinished(&parked) || parked.deadline > last);

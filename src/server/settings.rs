@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::{HealthCheckServer, ListenSettings};
@@ -48,7 +47,7 @@ const BODY_MAX: usize = 16 * 1024;
 /// Two leaders keep answering while one of them has a read to wait for; more than four were
 /// measured to be slower.
 fn default_leaders() -> usize {
-    available_parallelism().map_or(2, usize::from).clamp(2, 4)
+    limits::processors().clamp(2, 4)
 }
 
 /// Three quarters of the descriptors that the process may have; the rest is for checks, files and

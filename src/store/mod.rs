@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::clock::locked;
 use crate::error::Error;
+use crate::order;
 use crate::sys::boot;
 use crate::sys::file::{lock_now, unlock};
 use crate::sys::thread::{self, Stack};
@@ -237,7 +238,7 @@ impl Store {
             .map(|name| name.replace('+', "/"));
         // A file that somebody else left here is nobody's value.
         let mut names: Vec<String> = names.filter(|name| file_name(name).is_ok()).collect();
-        names.sort();
+        order::sort(&mut names, Ord::cmp);
         Ok(names)
     }
 

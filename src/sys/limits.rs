@@ -1,4 +1,4 @@
-//! How many file descriptors this process may have.
+//! How many file descriptors this process may have, and how many processors.
 
 use std::ffi::{c_int, c_long};
 use std::io;
@@ -11,6 +11,12 @@ use super::cerr;
 const SC_OPEN_MAX: c_int = 4;
 #[cfg(not(target_os = "linux"))]
 const SC_OPEN_MAX: c_int = 5;
+
+/// `_SC_NPROCESSORS_ONLN`.
+#[cfg(target_os = "linux")]
+const SC_PROCESSORS: c_int = 84;
+#[cfg(not(target_os = "linux"))]
+const SC_PROCESSORS: c_int = 58;
 
 /// What POSIX promises every process; taken when the system does not say.
 const OPEN_MAX_LEAST: usize = 20;
@@ -48,6 +54,12 @@ pub(crate) fn descriptors() -> usize {
     usize::try_from(sysconf(SC_OPEN_MAX))
         .unwrap_or(OPEN_MAX_LEAST)
         .max(OPEN_MAX_LEAST)
+}
+
+/// How many processors there are for this process. Shares of one are not looked for, as the
+/// standard library does by reading the files of control groups.
+pub(crate) fn processors() -> usize {
+    usize::try_from(sysconf(SC_PROCESSORS)).map_or(1, |processors| processors.max(1))
 }
 
 /// Raises the limit as far as it may be without privilege. A program does this for itself at its

@@ -10,6 +10,8 @@
 pub(crate) mod boot;
 pub(crate) mod errno;
 pub(crate) mod file;
+#[cfg(feature = "lean")]
+mod lean;
 pub(crate) mod limits;
 pub(crate) mod local;
 pub(crate) mod notify;

@@ -17,10 +17,16 @@ pub(crate) enum Stack {
 ///
 /// # Errors
 /// The system has no thread or no memory for one.
-pub(crate) fn spawn<F>(name: &str, stack: Stack, run: F) -> io::Result<JoinHandle<()>>
-where
-    F: FnOnce() + Send + 'static,
-{
+pub(crate) fn spawn(
+    name: &str,
+    stack: Stack,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    start(name, stack, Box::new(run))
+}
+
+/// One start for all, since the standard library's is long and would be there for each closure.
+fn start(name: &str, stack: Stack, run: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
     let kib = match stack {
         Stack::Ours if !cfg!(debug_assertions) => 64,
         Stack::Ours | Stack::Users => 256,

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::number;
+
 /// What a line says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -64,7 +66,7 @@ fn seconds(word: &str) -> Option<Duration> {
     {
         return None;
     }
-    Duration::try_from_secs_f64(value.parse().ok()?).ok()
+    Duration::try_from_secs_f64(number::parse(value)?).ok()
 }
 
 /// `10.0.1.2:33317 [06/Feb/2009:12:14:14.655] front back/one 10/0/30/69/109 200 2750 - - ---- ...`

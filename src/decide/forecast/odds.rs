@@ -118,7 +118,7 @@ impl Stay {
     }
 
     fn mean_of_count(&self, n: u32) -> f64 {
-        let changes = self.against.powf(f64::from(n));
+        let changes = self.against.powi(i32::try_from(n).unwrap_or(i32::MAX));
         // Each run in a row of `n` at most: a geometric series.
         let runs = (1.0 - changes) / (1.0 - self.against);
         let each = (1.0 - self.against) * self.calm + self.against * self.counted;

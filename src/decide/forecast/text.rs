@@ -8,6 +8,7 @@ use super::odds::WINDOW_MAX;
 use super::{Change, Forecast, Times};
 use crate::check::prober::stride;
 use crate::health::State;
+use crate::number;
 use crate::units::{Rule, print_duration};
 
 /// Known ways to set such a check, with how long each takes to detect a failure, in seconds
@@ -303,7 +304,7 @@ fn digits(number: f64) -> String {
         _ if number >= 0.00995 => 3,
         _ => 4,
     };
-    format!("{number:.places$}")
+    number::fixed(number, places)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use super::{Row, Times, ailment, cut, has_started_up, in_form, milliseconds, rows};
 use crate::component::Component;
 use crate::health::{Health, Reason, State};
+use crate::order;
 use crate::server::Shared;
 use crate::server::answers::{Asked, Style};
 use crate::wire::json::Writer;
@@ -140,15 +141,7 @@ fn status_word(health: Health) -> &'static str {
     }
 }
 
-/// From best to worst.
-fn rank(health: Health) -> u8 {
-    match health {
-        Health::Ok => 0,
-        Health::Warn => 1,
-        Health::Unknown => 2,
-        Health::Fail => 3,
-    }
-}
+const WORST_FIRST: [Health; 4] = [Health::Fail, Health::Unknown, Health::Warn, Health::Ok];
 
 fn live(shared: &Shared) -> Verdict {
     match ailment(shared) {
@@ -174,15 +167,13 @@ fn startup(shared: &Shared, rows: &[Row]) -> Verdict {
 fn whole(rows: &[Row]) -> Verdict {
     let members = rows.iter().flat_map(|row| &row.component.about().members);
     let mut parts: Vec<&str> = members.map(String::as_str).collect();
-    parts.sort_unstable();
+    order::sort(&mut parts, Ord::cmp);
     let counts = |row: &&Row| {
         !row.component.board().is_on_request() && parts.binary_search(&row.name()).is_err()
     };
     let counting: Vec<&Row> = rows.iter().filter(counts).collect();
-    let worst = counting.iter().map(|row| row.weight());
-    let Some(worst) = worst.max_by_key(|health| rank(*health)) else {
-        return Verdict::ok();
-    };
+    let weighs = |health: &Health| counting.iter().any(|row| row.weight() == *health);
+    let worst = WORST_FIRST.into_iter().find(weighs).unwrap_or(Health::Ok);
     if worst == Health::Ok {
         return Verdict::ok();
     }
@@ -256,9 +247,10 @@ fn say(json: &mut Writer, verdict: &Verdict) {
 
 /// Components as `checks`, the worst first.
 fn list(json: &mut Writer, rows: &[Row], times: &Times) {
-    let mut worst_first: Vec<&Row> = rows.iter().collect();
-    // The sort keeps the order of names within a rank.
-    worst_first.sort_by_key(|row| u8::MAX - rank(row.weight()));
+    // By name within a rank, as they come.
+    let worst_first = WORST_FIRST
+        .iter()
+        .flat_map(|health| rows.iter().filter(|row| row.weight() == *health));
     if rows.len() > LISTED_MAX {
         let more = rows.len() - LISTED_MAX;
         json.key("notes").begin_array();
@@ -266,7 +258,7 @@ fn list(json: &mut Writer, rows: &[Row], times: &Times) {
         json.end_array();
     }
     json.key("checks").begin_object();
-    for row in worst_first.into_iter().take(LISTED_MAX) {
+    for row in worst_first.take(LISTED_MAX) {
         entry(json, row, times);
     }
     json.end_object();

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::number;
+
 /// Arrays and objects within each other; real answers have five or so, and each costs stack.
 const DEPTH_MAX: usize = 32;
 
@@ -259,7 +261,7 @@ impl<'a> Reader<'a> {
             }
         }
         let text = self.text.get(start..self.at).ok_or(Malformed)?;
-        text.parse().map_err(|_| Malformed)
+        number::parse(text).ok_or(Malformed)
     }
 
     fn word(&mut self) -> Result<Value, Malformed> {
