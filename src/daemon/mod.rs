@@ -10,6 +10,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod hangup;
 mod keep;
 mod places;
 mod watch;
@@ -32,6 +33,7 @@ use crate::log::{Level, Log};
 use crate::server::{Admin, Config, HealthCheckServer, Site};
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
+use hangup::Hangups;
 use keep::Keep;
 use places::Places;
 use watch::Watch;
@@ -70,18 +72,14 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.say_where();
     tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
+    let hangups = Hangups::new(daemon.clone(), manager.clone());
     loop {
         let signal = signals.wait();
         if signal != Signal::Hangup {
             log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
             break;
         }
-        tell_of(&log, manager.reloading());
-        let status = match daemon.reload() {
-            Ok(generation) => format!("answering, generation {generation}"),
-            Err(_) => String::from("answering, a new configuration was refused"),
-        };
-        tell_of(&log, manager.ready(&status));
+        hangups.reload();
     }
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
