@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub(crate) use crate::check::news::News;
-use crate::check::prober::{Schedule, Settings};
+use crate::check::prober::{Begin, Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -205,8 +205,7 @@ impl Board {
         if self.on_request {
             return None;
         }
-        let first_decides = known.published.runs == 0 && known.held.state == State::Unknown;
-        (!first_decides || known.stale).then_some(known.published.standing.state)
+        (!known.is_awaited()).then_some(known.published.standing.state)
     }
 
     /// Marks the board stale if it is, tells the watcher, and says when to look again.
@@ -279,12 +278,23 @@ impl Board {
             turn.for_this.push(asker);
             return Ok(());
         }
+        if self.on_request {
+            return self.ask_next(turn, asker);
+        }
         // What a run found is published before the run is over, so with no run on this is settled;
         // another run would count once more than the schedule says.
-        if !self.on_request && locked(&self.known).published.runs > 0 {
-            return Err(asker);
+        let (is_awaited, has_run) = {
+            let known = locked(&self.known);
+            (known.is_awaited(), known.published.runs > 0)
+        };
+        match (is_awaited && turn.has_room(), has_run) {
+            (false, _) => Err(asker),
+            (true, false) => self.ask_next(turn, asker),
+            (true, true) => {
+                turn.for_next.push(asker);
+                Ok(())
+            }
         }
-        self.ask_next(turn, asker)
     }
 
     /// Waits for a run that starts after now, and has it start as soon as may be.
@@ -319,7 +329,7 @@ impl Board {
     pub(crate) fn expire(&self, now: Instant) -> usize {
         let is_overdue = {
             let known = self.fresh();
-            known.stale && known.published.runs == 0
+            known.stale && !known.settled
         };
         let (late, left) = {
             let mut turn = locked(&self.turn);
@@ -442,22 +452,17 @@ impl Board {
         let askers = {
             let mut turn = locked(&self.turn);
             turn.running = false;
-            mem::take(&mut turn.for_this)
+            let mut askers = mem::take(&mut turn.for_this);
+            // A run that found nothing out decides nothing: the next one may.
+            if !self.on_request && locked(&self.known).is_awaited() {
+                turn.for_next.append(&mut askers);
+            }
+            askers
         };
         if !askers.is_empty() {
             answer_all(askers, Answer::State(self.state()));
         }
     }
-}
-
-/// Whether a prober runs its check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
-    Now,
-    /// Nothing is due and nobody asked.
-    NotYet,
-    /// It was stopped.
-    Never,
 }
 
 impl std::fmt::Debug for Board {
@@ -469,6 +474,11 @@ impl std::fmt::Debug for Board {
 }
 
 impl Known {
+    /// Whether the first known outcome is to decide, and has not come.
+    fn is_awaited(&self) -> bool {
+        !self.settled && self.held.state == State::Unknown && !self.stale
+    }
+
     fn go_stale(&mut self, now: Moment) {
         self.stale = true;
         let detail = match self.published.runs {
