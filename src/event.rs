@@ -56,6 +56,20 @@ pub enum What {
         /// The first known outcome, or that there was none.
         outcome: Outcome,
     },
+    /// The component is in maintenance, and its check came to another state: what will be answered
+    /// when that ends, and not before.
+    Judged {
+        /// The state that the check had come to before.
+        from: State,
+        /// The one that it came to now.
+        to: State,
+        /// The same for people.
+        phase: Phase,
+        /// The outcome that brought it about.
+        outcome: Outcome,
+        /// How many runs have ended so far.
+        runs: u64,
+    },
     /// A human put the component into maintenance, or that ended.
     Maintenance {
         /// What it is in now; `None` is the end.
@@ -78,13 +92,24 @@ impl fmt::Display for Event {
                 phase,
                 outcome,
                 runs,
+            }
+            | What::Judged {
+                from,
+                to,
+                phase,
+                outcome,
+                runs,
             } => write!(
                 f,
-                " took={} reason=\"{}\" detail=\"{}\" state=\"{from} -> {to}\" phase={phase} \
+                " took={} reason=\"{}\" detail=\"{}\" {}=\"{from} -> {to}\" phase={phase} \
                  run={runs}",
                 print_duration(in_microseconds(outcome.took)),
                 outcome.reason,
                 outcome.detail.escape_debug(),
+                match self.what {
+                    What::Judged { .. } => "judged",
+                    _ => "state",
+                },
             ),
             What::Settled {
                 state,
@@ -151,7 +176,20 @@ mod tests {
             "component=mail took=0s reason=\"said fail\" detail=\"a \\\"b\\\"\\n\" \
              state=\"ok -> fail\" phase=unhealthy run=12"
         );
+        let outcome = Outcome::from(true);
+        event.what = What::Judged {
+            from: State::Fail,
+            to: State::Ok,
+            phase: Phase::Healthy,
+            outcome,
+            runs: 13,
+        };
+        assert!(
+            event
+                .to_string()
+                .ends_with(" judged=\"fail -> ok\" phase=healthy run=13")
+        );
         event.blamed = Some(String::from("dns"));
-        assert!(event.to_string().ends_with(" run=12 blamed=dns"));
+        assert!(event.to_string().ends_with(" run=13 blamed=dns"));
     }
 }

@@ -180,8 +180,14 @@ fn cut(text: &str, at_most: usize) -> &str {
 
 /// What is logged of troubles that come in floods: one line, then silence for a while, then how
 /// many more there were.
+///
+/// Errors have a silence of their own: most of the others can be brought about by strangers, who
+/// must not keep an error from being told.
 #[derive(Default)]
-pub(crate) struct Complaints(Mutex<Complained>);
+pub(crate) struct Complaints {
+    errors: Mutex<Complained>,
+    others: Mutex<Complained>,
+}
 
 #[derive(Default)]
 struct Complained {
@@ -195,7 +201,10 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
 impl Complaints {
     /// Logs it, or counts it.
     pub(crate) fn line(&self, log: &Log, level: Level, text: fmt::Arguments<'_>) {
-        let mut complained = locked(&self.0);
+        let mut complained = locked(match level {
+            Level::Error => &self.errors,
+            _ => &self.others,
+        });
         if complained
             .last
             .is_some_and(|last| last.elapsed() < COMPLAINT_EVERY)
@@ -298,5 +307,15 @@ mod tests {
         assert!(batch.contains("error: ab[2Jé"));
         assert!(batch.len() <= LINE_MAX + 1);
         assert_eq!(batch.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn what_strangers_bring_about_keeps_no_error_from_being_told() {
+        let (log, complaints) = (Log::to_memory(), Complaints::default());
+        for n in 0..3 {
+            complaints.line(&log, Level::Warning, format_args!("stranger {n}"));
+            complaints.line(&log, Level::Error, format_args!("trouble {n}"));
+        }
+        assert_eq!(log.lines(), ["stranger 0", "trouble 0"]);
     }
 }

@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::check::news::News;
 use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
@@ -49,24 +50,6 @@ pub(crate) struct Run {
 
 /// Runs that a history keeps: a strip across a phone, and 1.5 KB.
 const HISTORY_LEN: usize = 48;
-
-/// What is told to who watches a board.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// The state changed.
-    Changed {
-        at: Moment,
-        from: State,
-        to: State,
-        published: Published,
-    },
-    /// The first known outcome came, and left the state as it had started; or none came in time.
-    Settled { at: Moment, published: Published },
-    /// A human put it into maintenance, or that ended.
-    Maintenance { at: Moment, maint: Option<Maint> },
-    /// The check panicked, and had not the last time; the message is what it said.
-    Panicked { at: Moment, message: String },
-}
 
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;
@@ -185,6 +168,11 @@ impl Board {
             });
         }
         known.watcher = Some(watcher);
+    }
+
+    /// Has nobody told any more: another publishes under the same name from now on.
+    pub(crate) fn unwatch(&self) {
+        locked(&self.known).watcher = None;
     }
 
     /// The state at this moment.
@@ -416,12 +404,11 @@ impl Board {
             took: outcome.took,
         });
         known.published.outcome = outcome;
-        known.held = standing;
+        let from = mem::replace(&mut known.held, standing).state;
         let changes = known.published.changes;
         known.show(now);
-        if is_first && known.published.changes == changes {
-            let published = known.published.clone();
-            known.tell(News::Settled { at: now, published });
+        if known.published.changes == changes {
+            known.tell_of_unseen(now, is_first, from);
         }
         if known.stale {
             Phase::Unknown
@@ -519,6 +506,21 @@ impl Known {
             watcher(News::Panicked {
                 at,
                 message: outcome.detail.clone(),
+            });
+        }
+    }
+
+    /// Tells of what an outcome brought about though the state that is answered is the same.
+    fn tell_of_unseen(&self, at: Moment, is_first: bool, from: State) {
+        let (to, published) = (self.held.state, self.published.clone());
+        if is_first {
+            self.tell(News::Settled { at, published });
+        } else if from != to && published.maint.is_some() {
+            self.tell(News::Judged {
+                at,
+                from,
+                to,
+                published,
             });
         }
     }

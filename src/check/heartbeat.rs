@@ -82,6 +82,14 @@ impl HeartbeatCheck {
         }
     }
 
+    /// Goes on with the reports of another.
+    pub(crate) fn after(silence_max: Duration, reports: Reports) -> HeartbeatCheck {
+        HeartbeatCheck {
+            reports,
+            silence_max,
+        }
+    }
+
     /// Where its reports go.
     pub fn reports(&self) -> Reports {
         self.reports.clone()

@@ -12,6 +12,7 @@ pub(crate) mod file;
 mod health_json;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
+pub(crate) mod news;
 pub(crate) mod postgres;
 pub(crate) mod prober;
 pub(crate) mod process;

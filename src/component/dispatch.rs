@@ -361,6 +361,21 @@ fn event_of(component: &str, news: News) -> Event {
             };
             (at, what)
         }
+        News::Judged {
+            at,
+            from,
+            to,
+            published,
+        } => {
+            let what = What::Judged {
+                from,
+                to,
+                phase: published.standing.phase,
+                outcome: published.outcome,
+                runs: published.runs,
+            };
+            (at, what)
+        }
         News::Settled { at, published } => {
             let what = What::Settled {
                 state: published.standing.state,

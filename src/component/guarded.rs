@@ -27,12 +27,16 @@ impl OnPost for Guarded {
         match guard.verify(post.header("authorization")) {
             Access::Granted { .. } => self.inner.on_post(post),
             Access::Denied => Reply::unauthorized_by("Invalid credentials", guard.challenge()),
-            Access::Unavailable(_) => Reply::new(500, "ERROR: no credentials to compare"),
+            Access::Unavailable(why) => Reply::no_credentials(why),
         }
     }
 
     fn reset_by_admin(&self, state: State) -> Option<Reply> {
         self.inner.reset_by_admin(state)
+    }
+
+    fn reports(&self) -> Option<Reports> {
+        self.inner.reports()
     }
 }
 
@@ -58,6 +62,10 @@ impl OnPost for Reports {
         }
         self.report(health, &String::from_utf8_lossy(post.body()));
         Reply::new(200, "OK").after_next_run()
+    }
+
+    fn reports(&self) -> Option<Reports> {
+        Some(self.clone())
     }
 }
 

@@ -255,6 +255,7 @@ impl Components {
         let stays = locked(&self.table).clone();
         for component in gone.iter().filter(|one| !is_in(&stays, one)) {
             self.dispatcher.forget(component);
+            component.board().unwatch();
             match position(&stays, component.name().as_bytes()) {
                 Ok(place) => component.board().hand_over(stays[place].board()),
                 Err(_) => component.board().stop(),
@@ -347,6 +348,9 @@ fn position(table: &[Arc<Component>], name: &[u8]) -> Result<usize, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::{Maint, Mode};
+    use crate::log::Log;
+    use std::time::Duration;
 
     #[test]
     fn names_are_parts_of_a_path() {
@@ -402,5 +406,41 @@ mod tests {
         assert_eq!(components.find(b"b").unwrap().name(), "b");
         assert!(components.find(b"c").is_none());
         assert!(components.only().is_none());
+    }
+
+    #[test]
+    fn nothing_is_told_any_more_of_one_that_was_replaced() {
+        let components = Components::new(Arc::new(crate::clock::SystemClock));
+        let component = || {
+            let mount = Mount {
+                name: String::from("a"),
+                check: Box::new(|| true),
+                on_post: None,
+                about: About::default(),
+            };
+            Arc::new(Component::new(mount, components.clock.clone()).unwrap())
+        };
+        let (old, new) = (component(), component());
+        let drain = Maint {
+            mode: Mode::Drain,
+            since: components.now(),
+            until: None,
+            because: String::new(),
+        };
+        components.replace(vec![old.clone()]).unwrap();
+        components.replace(vec![new.clone()]).unwrap();
+        // As a run does that ends just then.
+        old.board().maintain(Some(drain.clone()));
+        let (tell, told) = std::sync::mpsc::channel();
+        let listener = Box::new(move |event: &crate::event::Event| {
+            let _ = tell.send(event.sequence);
+        });
+        let dispatcher = components.dispatcher();
+        dispatcher.start(vec![listener], Log::none()).unwrap();
+        new.board().maintain(Some(drain));
+        dispatcher.stop();
+        dispatcher.wait_for_end(Duration::from_secs(30));
+        // That it is drained, and that its state is fail now.
+        assert_eq!(told.try_iter().collect::<Vec<u64>>(), [1, 2]);
     }
 }

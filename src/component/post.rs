@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::auth::{Access, BASIC};
+use crate::check::heartbeat::Reports;
 use crate::decide::oneshot::Oneshot;
 use crate::health::State;
 
@@ -68,6 +69,8 @@ pub struct Reply {
     pub(crate) text: String,
     /// What `WWW-Authenticate` says, where it says something.
     pub(crate) challenge: Option<&'static str>,
+    /// What is wrong on our side, for the log and not for strangers.
+    pub(crate) trouble: Option<String>,
     acts_on_state: bool,
 }
 
@@ -83,6 +86,7 @@ impl Reply {
             status,
             text: text.into(),
             challenge: None,
+            trouble: None,
             acts_on_state: false,
         }
     }
@@ -97,6 +101,14 @@ impl Reply {
         Reply {
             challenge: Some(challenge),
             ..Reply::new(401, text)
+        }
+    }
+
+    /// `500`: the credentials that came cannot be held against anything, for that reason.
+    pub(crate) fn no_credentials(why: String) -> Reply {
+        Reply {
+            trouble: Some(why),
+            ..Reply::new(500, "ERROR: no credentials to compare")
         }
     }
 
@@ -137,6 +149,12 @@ pub trait OnPost: Send + Sync {
     fn reset_by_admin(&self, _state: State) -> Option<Reply> {
         None
     }
+
+    /// Where a heartbeat's reports go; `None` where a POST is none.
+    #[doc(hidden)]
+    fn reports(&self) -> Option<Reports> {
+        None
+    }
 }
 
 impl<F> OnPost for F
@@ -156,9 +174,7 @@ impl OnPost for Oneshot {
             match auth.verify(post.header("authorization")) {
                 Access::Granted { .. } => {}
                 Access::Denied => return Reply::unauthorized("Invalid credentials"),
-                Access::Unavailable(_) => {
-                    return Reply::new(500, "ERROR: no credentials to compare");
-                }
+                Access::Unavailable(why) => return Reply::no_credentials(why),
             }
         }
         reset(self, post.state())

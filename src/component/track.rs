@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,7 +127,12 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
     name.push(".new");
     let new = path.with_file_name(name);
-    fs::write(&new, format!("{value}\n"))?;
+    // What is there may lead elsewhere, or be a pipe that nobody reads: in a folder such as /tmp
+    // anybody may have put it there. What is made afresh is ours.
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    file.write_all(format!("{value}\n").as_bytes())?;
+    drop(file);
     fs::rename(&new, path)
 }
 
@@ -180,6 +185,22 @@ mod tests {
         fs::create_dir(folder.join("missing")).unwrap();
         says(&folder.join("missing/a"), "1\n");
         drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_else_put_beside_it_is_replaced_and_not_followed() {
+        let folder = folder("link");
+        let theirs = folder.join("theirs");
+        fs::write(&theirs, "precious").unwrap();
+        std::os::unix::fs::symlink(&theirs, folder.join(".a.new")).unwrap();
+        std::os::unix::fs::symlink(&theirs, folder.join("a")).unwrap();
+        let files = TrackFiles::start(Log::none()).unwrap();
+        files.set(&folder.join("a"), "1");
+        drop(files);
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(folder.join("a")).unwrap(), "1\n");
+        assert!(fs::symlink_metadata(folder.join("a")).unwrap().is_file());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

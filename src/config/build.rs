@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::component::{Asks, ComponentPlan, Judging, Others, Schedule};
 use super::server::Credential;
 use crate::check::Check;
-use crate::check::heartbeat::HeartbeatCheck;
+use crate::check::heartbeat::{HeartbeatCheck, Reports};
 use crate::clock::Clock;
 use crate::component::group::{Follow, OnlyIf};
 use crate::component::guarded::Guarded;
@@ -32,18 +32,26 @@ pub(crate) struct Built {
     clock: Arc<dyn Clock>,
 }
 
-/// Builds what a plan says, in the state of the one whose place it takes, where that is to go on.
+/// What goes on of the one whose place a component takes.
+#[derive(Default)]
+pub(crate) struct Resumed {
+    pub(crate) state: Option<State>,
+    /// A heartbeat's: the next may be due tomorrow.
+    pub(crate) reports: Option<Reports>,
+}
+
+/// Builds what a plan says; what goes on of the one whose place it takes does so here.
 /// The plan's check is used up.
 ///
 /// # Errors
 /// A file of credentials that cannot be read.
 pub(crate) fn build(
     plan: &mut ComponentPlan,
-    resumed: Option<State>,
+    resumed: Resumed,
     components: &Weak<Components>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Built, Error> {
-    let (check, mut on_post) = asked(plan, components, clock)?;
+    let (check, mut on_post) = asked(plan, resumed.reports, components, clock)?;
     let check: Box<dyn Check> = if plan.only_if.is_empty() {
         check
     } else {
@@ -53,7 +61,7 @@ pub(crate) fn build(
             check,
         })
     };
-    let start = resumed.unwrap_or(plan.judging.start);
+    let start = resumed.state.unwrap_or(plan.judging.start);
     let mut check: Box<dyn Check> = Box::new(judged(check, start, &plan.judging)?);
     if let Some(credential) = &plan.reset {
         let reset = Oneshot::new(State::Fail);
@@ -107,6 +115,7 @@ type Asked = (Box<dyn Check>, Option<Box<dyn OnPost>>);
 
 fn asked(
     plan: &mut ComponentPlan,
+    reports: Option<Reports>,
     components: &Weak<Components>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Asked, Error> {
@@ -116,7 +125,10 @@ fn asked(
             silence_max,
             credential,
         }) => {
-            let check = HeartbeatCheck::with(silence_max, clock.clone());
+            let check = match reports {
+                Some(reports) => HeartbeatCheck::after(silence_max, reports),
+                None => HeartbeatCheck::with(silence_max, clock.clone()),
+            };
             let report = guarded(credential.as_ref(), Box::new(check.reports()))?;
             Ok((Box::new(check), Some(report)))
         }

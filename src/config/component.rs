@@ -457,6 +457,19 @@ fn names(section: &Section<'_>, keyword: &str) -> Vec<Name> {
     words.into_iter().flatten().map(Name::of).collect()
 }
 
+/// What is asked, for everybody who may look: without the query of a URL and the arguments of a
+/// program, which may hold credentials.
+fn shown(kind: &Setting) -> String {
+    let (name, text) = (kind.keyword.name, kind.text());
+    let shown = match (name, kind.words.first()) {
+        ("http", _) => text.split_once('?').map(|(url, _)| format!("{url}?...")),
+        ("exec", Some(program)) if kind.words.len() > 1 => Some(format!("{} ...", program.text)),
+        _ => None,
+    };
+    let text = shown.unwrap_or(text);
+    format!("{name} {text}").trim_end().to_string()
+}
+
 fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<&Asks>) -> About {
     let members = match asks {
         Some(Asks::Others(others)) => others.names.iter().map(|it| it.name.clone()).collect(),
@@ -475,9 +488,7 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
     let yes_or_no = [("yes", true), ("no", false)];
     let fail_status = section.number("fail-status", 400, 599);
     About {
-        asks: format!("{} {}", kind.keyword.name, kind.text())
-            .trim_end()
-            .to_string(),
+        asks: shown(kind),
         every,
         layer: section.choice("layer", &layers),
         why: section.text("why").unwrap_or_default(),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
@@ -16,6 +16,7 @@ use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
 use crate::check::Check;
+use crate::sys::process::effective_user;
 
 /// A configuration.
 #[derive(Debug)]
@@ -156,8 +157,18 @@ fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &P
             .find(|it| it.keyword.name == "exec");
         let at = kind.map_or(component.at, |kind| kind.at);
         let name = sources.name(at.file);
-        let mode = std::fs::metadata(name).map_or(0, |metadata| metadata.permissions().mode());
-        if mode & 0o022 != 0 {
+        let Ok(about) = std::fs::metadata(name) else {
+            // Standard input, and what whoever runs us gives us to read.
+            continue;
+        };
+        let (mode, owner) = (about.mode(), about.uid());
+        if ![0, effective_user()].contains(&owner) {
+            let message = format!(
+                "this file belongs to user {owner} and runs a program: whoever owns it could run \
+                 any; expected it to belong to root or to who runs failover"
+            );
+            problems.error(at, message);
+        } else if mode & 0o022 != 0 {
             let message = format!(
                 "this file has mode {:o} and runs a program: whoever may write it could run any; \
                  expected it to be writable by its owner only",
@@ -341,5 +352,22 @@ mod tests {
         let first = "c:2:6: \"x\" is not a target; expected HOST:PORT, with an IPv6 address in \
                      brackets (and 1 more)";
         assert_eq!(read.first_error(), first);
+    }
+
+    #[test]
+    fn whoever_owns_a_file_that_runs_programs_is_root_or_ourselves() {
+        let name = format!("failover-plan-{}.conf", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, "component a\n exec true\n").unwrap();
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, own).unwrap();
+        let errors = || read(&path).first_error();
+        assert_eq!(errors(), "");
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let error = errors();
+            assert!(error.contains("belongs to user 12345 and runs"), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -30,8 +30,9 @@ pub(super) struct Keep {
     store: Option<Store>,
     /// The components whose reset is due.
     due: Mutex<Vec<String>>,
-    /// Held while a maintenance is changed on disk and in force.
-    changing: Mutex<()>,
+    /// The component whose maintenance is being changed on disk and in force. Never held over a
+    /// wait for the disk: who is told of events looks here, and must not hang with it.
+    changing: Mutex<Option<String>>,
     log: Log,
 }
 
@@ -102,7 +103,8 @@ impl Keep {
         }
     }
 
-    /// Keeps a component's maintenance, or that it ended, and then has it so.
+    /// Keeps a component's maintenance, or that it ended, and then has it so. To be called for one
+    /// component at a time.
     ///
     /// # Errors
     /// It could not be written; nothing was changed.
@@ -112,15 +114,17 @@ impl Keep {
         maint: Option<Maint>,
         change: impl FnOnce(Option<Maint>),
     ) -> Result<(), Error> {
-        let _one_at_a_time = locked(&self.changing);
-        if let Some(store) = &self.store {
-            match &maint {
-                Some(maint) => store.put_and_wait(&maintenance(name), text_of(maint))?,
-                None => store.remove_and_wait(&maintenance(name))?,
-            }
+        *locked(&self.changing) = Some(name.to_string());
+        let kept = match (&self.store, &maint) {
+            (None, _) => Ok(()),
+            (Some(store), Some(maint)) => store.put_and_wait(&maintenance(name), text_of(maint)),
+            (Some(store), None) => store.remove_and_wait(&maintenance(name)),
+        };
+        if kept.is_ok() {
+            change(maint);
         }
-        change(maint);
-        Ok(())
+        *locked(&self.changing) = None;
+        kept
     }
 
     /// The maintenance that a component was in before this start, if it is not over.
@@ -136,7 +140,11 @@ impl Keep {
 
     /// Maintenance ended, unless it is in another by now.
     pub(super) fn maint_ended(&self, name: &str, has_none: impl FnOnce() -> bool) {
-        let _one_at_a_time = locked(&self.changing);
+        let changing = locked(&self.changing);
+        if changing.as_deref() == Some(name) {
+            // What it comes to is on its way to the disk.
+            return;
+        }
         if let (Some(store), true) = (&self.store, has_none()) {
             self.tell_of(store.remove(&maintenance(name)));
         }
@@ -211,7 +219,11 @@ fn maint_of(stored: &Stored, now: Moment) -> Option<Maint> {
         }
     };
     let mut because = lines.next().unwrap_or_default().to_string();
-    because.truncate(BECAUSE_LEN_MAX);
+    let mut len = because.len().min(BECAUSE_LEN_MAX);
+    while !because.is_char_boundary(len) {
+        len -= 1;
+    }
+    because.truncate(len);
     Some(Maint {
         mode,
         since: now,
@@ -273,5 +285,46 @@ mod tests {
             let stored = stored(text, Age::Unknown);
             assert_eq!(maint_of(&stored, clock.now()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_end_that_is_told_meanwhile_waits_for_nobody_s_disk() {
+        let name = format!("failover-keep-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let keep = Keep::open(Some(&folder), Log::none()).unwrap();
+        let maint = Maint {
+            mode: Mode::Drain,
+            since: ManualClock::new().now(),
+            until: None,
+            because: String::new(),
+        };
+        keep.maintain("b", Some(maint.clone()), |_| {}).unwrap();
+        let change = |_| {
+            std::thread::scope(|scope| {
+                let (told, is_told) = std::sync::mpsc::channel();
+                let keep = &keep;
+                scope.spawn(move || {
+                    keep.maint_ended("a", || true);
+                    keep.maint_ended("b", || true);
+                    told.send(()).unwrap();
+                });
+                let within = Duration::from_secs(30);
+                is_told.recv_timeout(within).expect("it waits for nobody");
+            });
+        };
+        keep.maintain("a", Some(maint), change).unwrap();
+        keep.end();
+        let now = ManualClock::new().now();
+        assert!(keep.maint("a", now).is_some(), "it has just come");
+        assert!(keep.maint("b", now).is_none());
+        drop(keep);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_reason_that_is_cut_is_cut_between_characters() {
+        let text = format!("drain\never\n{}x{}", "é".repeat(100), "é".repeat(100));
+        let maint = maint_of(&stored(&text, Age::Unknown), ManualClock::new().now()).unwrap();
+        assert_eq!(maint.because.len(), BECAUSE_LEN_MAX - 1);
     }
 }

@@ -10,19 +10,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod hangup;
 mod keep;
 mod places;
 mod watch;
 
 use std::panic;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
 use crate::component::{Component, OnPost, Post, Reply};
-use crate::config::build;
+use crate::config::build::{self, Resumed};
 use crate::config::component::{ComponentPlan, Judging, Schedule};
 use crate::config::plan::{self, Plan};
 use crate::config::server::{Credential, ServerPlan};
@@ -32,6 +33,7 @@ use crate::log::{Level, Log};
 use crate::server::{Admin, Config, HealthCheckServer, Site};
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
+use hangup::Hangups;
 use keep::Keep;
 use places::Places;
 use watch::Watch;
@@ -70,18 +72,14 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     daemon.say_where();
     tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
+    let hangups = Hangups::new(daemon.clone(), manager.clone());
     loop {
         let signal = signals.wait();
         if signal != Signal::Hangup {
             log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
             break;
         }
-        tell_of(&log, manager.reloading());
-        let status = match daemon.reload() {
-            Ok(generation) => format!("answering, generation {generation}"),
-            Err(_) => String::from("answering, a new configuration was refused"),
-        };
-        tell_of(&log, manager.ready(&status));
+        hangups.reload();
     }
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
@@ -222,9 +220,13 @@ impl Daemon {
                     continue;
                 }
             }
-            let resumed = match old {
-                Some(old) => resumed(old, plan, running.as_deref()),
-                None => self.kept_state(plan),
+            let posts = running.as_ref().and_then(|running| running.on_post());
+            let resumed = Resumed {
+                state: match old {
+                    Some(old) => resumed(old, plan, running.as_deref()),
+                    None => self.kept_state(plan),
+                },
+                reports: posts.and_then(OnPost::reports),
             };
             let mut built = build::build(plan, resumed, &Arc::downgrade(table), &self.clock)?;
             if plan.reset.is_some() {
@@ -320,8 +322,11 @@ impl Admin for Daemon {
         }
     }
 
+    fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+        Some(locked(&self.changing))
+    }
+
     fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
-        let _one_at_a_time = locked(&self.changing);
         let change = |maint| component.board().maintain(maint);
         let changed = self.keep.maintain(component.name(), maint, change);
         changed.map_err(|error| format!("{error:?}"))

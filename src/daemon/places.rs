@@ -48,26 +48,48 @@ impl Places {
     /// # Errors
     /// An address that cannot be listened on; then all is as it was.
     pub(super) fn replace(&self, before: &Places, server: &HealthCheckServer) -> Result<(), Error> {
-        let was = |place: &Place| before.0.iter().any(|old| old.address() == place.address());
-        let mut opened: Vec<&Place> = Vec::new();
-        for place in self.0.iter().filter(|place| !was(place)) {
-            if let Err(error) = server.listen_also(place.settings()?) {
-                for place in opened {
-                    server.close(place.address());
-                }
-                return Err(error);
-            }
-            opened.push(place);
+        let (new, old) = (self.without(before), before.without(self));
+        let is_blocked = |new: &&Place| old.iter().any(|old| old.is_in_the_way_of(new));
+        let (blocked, free): (Vec<&Place>, Vec<&Place>) = new.into_iter().partition(is_blocked);
+        let blocks = |old: &&Place| blocked.iter().any(|new| old.is_in_the_way_of(new));
+        let (in_the_way, gone): (Vec<&Place>, Vec<&Place>) = old.iter().copied().partition(blocks);
+        listen(&free, server)?;
+        // Free just now, and ours again at once: the same address with other rules, or the same
+        // port of other addresses.
+        close(&in_the_way, server);
+        if let Err(error) = listen(&blocked, server) {
+            close(&free, server);
+            listen(&in_the_way, server)?;
+            return Err(error);
         }
-        for old in before.0.iter().filter(|old| !self.0.contains(old)) {
-            server.close(old.address());
-            // The same address with other rules: free just now, and ours again at once.
-            let mut others = self.0.iter();
-            if let Some(new) = others.find(|new| new.address() == old.address()) {
-                server.listen_also(new.settings()?)?;
-            }
-        }
+        close(&gone, server);
         Ok(())
+    }
+
+    /// The places that are not among others.
+    fn without(&self, others: &Places) -> Vec<&Place> {
+        let places = self.0.iter();
+        places.filter(|place| !others.0.contains(place)).collect()
+    }
+}
+
+/// Listens in all of these places or in none.
+fn listen(places: &[&Place], server: &HealthCheckServer) -> Result<(), Error> {
+    for (index, place) in places.iter().enumerate() {
+        let listening = place
+            .settings()
+            .and_then(|settings| server.listen_also(settings));
+        if let Err(error) = listening {
+            close(&places[..index], server);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn close(places: &[&Place], server: &HealthCheckServer) {
+    for place in places {
+        server.close(place.address());
     }
 }
 
@@ -77,6 +99,13 @@ impl Place {
             Place::Listen(listen) => listen.address,
             Place::Agent(agent) => agent.address,
         }
+    }
+
+    /// Whether the system has only one of them at a time.
+    fn is_in_the_way_of(&self, other: &Place) -> bool {
+        let (one, other) = (self.address(), other.address());
+        let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+        one.port() == other.port() && (is_wide || one.ip() == other.ip())
     }
 
     fn settings(&self) -> Result<ListenSettings, Error> {

@@ -241,10 +241,18 @@ fn serve_request(
         Route::Answer(bytes) => return finish(shared, stream, bytes, then),
         Route::Run(component, asked) => return keep(shared, stream, &component, asked, later),
         Route::Report(report, asked) => (&shared.reports, reports::work(report, asked)),
+        Route::Act(act) if client.is_trusted => {
+            (&shared.local_acts, admin::work(act, request, client))
+        }
         Route::Act(act) => (&shared.posts, admin::work(act, request, client)),
         Route::Post(component) => {
             let post = posts::post_of(request, client, &component);
-            (&shared.posts, posts::work(component, post))
+            let desk = if component.about().heartbeat {
+                &shared.heartbeats
+            } else {
+                &shared.posts
+            };
+            (desk, posts::work(component, post))
         }
     };
     desk.submit(shared, Caller::new(shared, stream, later), work);

@@ -17,7 +17,7 @@
 #![forbid(unsafe_code)]
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::Shared;
 use super::desk::{Caller, Work};
@@ -43,6 +43,12 @@ pub(crate) trait Admin: Send + Sync {
 
     /// Where the configuration is, and what was wrong with it when it was read last.
     fn config(&self) -> Config;
+
+    /// While this is held nothing else is changed, neither by a human nor by a reload. Not for
+    /// [`Admin::reload`], which sees to that itself.
+    fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+        None
+    }
 
     /// Puts a component into maintenance, or ends that.
     fn maintain(&self, component: &Component, maint: Option<Maint>) -> Result<(), String> {
@@ -121,9 +127,7 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
             Err(bytes) => return caller.answer(shared, bytes),
         };
         // What a panic leaves half done is its own room's affair; the desk goes on.
-        let act = act.now(shared);
-        let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, &asked)));
-        let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
+        let (act, reply) = act.alone(shared, &asked);
         let (name, what) = act.words();
         let (status, text) = (reply.status(), reply.text().escape_debug());
         let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
@@ -171,6 +175,21 @@ fn answer_act(shared: &Arc<Shared>, caller: Caller, act: &Act, reply: &Reply) {
 }
 
 impl Act {
+    /// Has it done to what is mounted by then: a reload may go on, and whatever a human did to a
+    /// component whose place is about to be taken would be lost.
+    fn alone(self, shared: &Shared, asked: &Asked) -> (Act, Reply) {
+        let is_reload = matches!(self, Act::Reload);
+        let _alone = if is_reload {
+            None
+        } else {
+            shared.admin().alone()
+        };
+        let act = self.now(shared);
+        let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, asked)));
+        let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
+        (act, reply)
+    }
+
     /// The same for what is mounted by now: another configuration may have come meanwhile.
     fn now(self, shared: &Shared) -> Act {
         match self {

@@ -5,8 +5,8 @@
 //! spot. What would keep a leader waiting is handed on, so that a slow client costs nobody
 //! anything: an unfinished request, an answer that does not fit the socket's buffer and a close
 //! that is not safe yet go to the sweeper ([`park`]); a request for a check that has to run first
-//! is kept with the run; a POST and a long report go to a desk each. No check and no code of a POST
-//! ever runs on a thread that accepts.
+//! is kept with the run; POSTs and long reports go to desks. No check and no code of a POST ever
+//! runs on a thread that accepts.
 //!
 //! ```text
 //! accept -> examine -> route -> one write -> close           leaders (accept.rs, agent.rs)
@@ -100,8 +100,12 @@ struct Shared {
     settings: Settings,
     components: Arc<Components>,
     inbox: Inbox,
-    /// Where POSTs are acted on, and where long reports are made.
+    /// Where POSTs are acted on, and where long reports are made. Strangers who try
+    /// passwords, and files that hang, must cost neither an administrator on this machine nor a
+    /// heartbeat its turn.
     posts: Arc<Desk>,
+    local_acts: Arc<Desk>,
+    heartbeats: Arc<Desk>,
     reports: Arc<Desk>,
     /// Who does what administrators ask for; the server itself until it is told.
     admin: OnceLock<Arc<dyn Admin>>,
@@ -173,6 +177,8 @@ impl HealthCheckServer {
             components: Arc::new(Components::new(builder.clock)),
             inbox,
             posts: Desk::new("POST", Stack::Users),
+            local_acts: Desk::new("POST", Stack::Users),
+            heartbeats: Desk::new("POST", Stack::Users),
             reports: Desk::new("report", Stack::Ours),
             admin: OnceLock::new(),
             site: Mutex::new(Arc::new(builder.site)),
@@ -400,8 +406,9 @@ impl ServerHandle {
         }
         shared.close_listeners();
         shared.components.close();
-        shared.posts.stop();
-        shared.reports.stop();
+        for desk in shared.desks() {
+            desk.stop();
+        }
         shared.inbox.wake();
     }
 }
@@ -435,6 +442,15 @@ impl fmt::Debug for Running {
 impl Shared {
     fn admin(&self) -> &dyn Admin {
         self.admin.get().map_or(&NoConfig, |admin| &**admin)
+    }
+
+    fn desks(&self) -> [&Arc<Desk>; 4] {
+        [
+            &self.posts,
+            &self.local_acts,
+            &self.heartbeats,
+            &self.reports,
+        ]
     }
 
     fn site(&self) -> Arc<Site> {

@@ -426,8 +426,9 @@ impl Sweeper<'_> {
         if now >= self.expire_at && self.shared.kept.load(Ordering::SeqCst) > 0 {
             self.expire_at = now + KEPT_TICK;
             self.shared.components.expire(now);
-            self.shared.posts.expire(self.shared, now);
-            self.shared.reports.expire(self.shared, now);
+            for desk in self.shared.desks() {
+                desk.expire(self.shared, now);
+            }
         }
         for index in (0..self.parked.len()).rev() {
             if self.parked[index].deadline <= now {

@@ -37,6 +37,9 @@ pub(super) fn post_of(request: &Request<'_>, client: Client, component: &Compone
 /// Acts on a POST, and answers.
 pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
     Box::new(move |shared, caller| {
+        // A reset is a human's, and a reload that goes on is not to undo it.
+        let is_reset = component.about().manual_reset;
+        let alone = is_reset.then(|| shared.admin().alone());
         // Another configuration may have come meanwhile.
         let component = shared.components.newest(component);
         let acted = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -52,6 +55,12 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
                 Reply::new(500, "ERROR")
             }
         };
+        drop(alone);
+        if let Some(why) = &reply.trouble {
+            let name = component.name();
+            let text = format_args!("component={name} no credentials to compare: {why}");
+            shared.complaints.line(&shared.log, Level::Error, text);
+        }
         let bytes = bytes_of(&reply);
         if reply.acts_on_state() {
             answer_after_run(shared, caller, &component, bytes);

@@ -11,7 +11,7 @@ use crate::house::{House, QUICK, empty};
 use crate::support::{client, eventually, rest};
 
 /// A named pipe, which whoever opens it to read waits for.
-fn make_pipe(house: &House, name: &str) {
+pub(crate) fn make_pipe(house: &House, name: &str) {
     let path = house.path(name);
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }

@@ -1,7 +1,7 @@
 //! Heartbeats: somebody else reports, and silence fails.
 
 use crate::house::{House, TOKEN, empty};
-use crate::support::{client, rest, status};
+use crate::support::{client, eventually, rest, status};
 
 const CONFIG: &str = "
 component backup
@@ -98,6 +98,20 @@ fn without_a_credential_only_an_administrator_reports() {
 }
 
 #[test]
+fn a_credential_file_that_is_gone_is_told_of() {
+    let house = running();
+    house.remove("token");
+    let said = house.post("/backup", "");
+    assert_eq!(
+        said,
+        (500, String::from("ERROR: no credentials to compare"))
+    );
+    let told = "error: component=backup no credentials to compare: ";
+    let line = house.daemon().line_with(told);
+    assert!(line.contains("/token: "), "{line}");
+}
+
+#[test]
 fn silence_fails_and_a_report_ends_it() {
     let house = running();
     assert_eq!(house.admin("POST", "/quick", "").0, 200);
@@ -107,4 +121,40 @@ fn silence_fails_and_a_report_ends_it() {
     assert_eq!(house.get("/quick").0, 503);
     assert_eq!(house.admin("POST", "/quick", "").0, 200);
     assert_eq!(house.get("/quick").0, 200);
+}
+
+#[test]
+fn a_reload_that_changes_what_is_said_of_it_keeps_the_last_report() {
+    let mut house = empty();
+    house.write("token", TOKEN);
+    let config = |more: &str| format!("component backup\n heartbeat\n every 1d\n{more}");
+    house.configure(&config(""));
+    house.start();
+    assert_eq!(house.admin("POST", "/backup", "12 files").0, 200);
+    house.reload(&config(" why \"tapes are changed at noon\"\n"));
+    eventually("a run", || house.status().number("backup", "runs") > 0.0);
+    // Longer than its outcome would be good for, were it not the same report still.
+    eventually("more runs", || {
+        house.status().number("backup", "runs") > 4.0
+    });
+    assert_eq!(house.get("/backup"), (200, String::from("OK")));
+    assert_eq!(house.status().of("backup", "detail"), "\"12 files\"");
+    assert_eq!(house.admin("POST", "/backup?status=fail", "").0, 200);
+    house.reload(&config(" critical yes\n"));
+    eventually("a run", || house.status().number("backup", "runs") > 0.0);
+    assert_eq!(house.get("/backup").0, 503);
+    assert_eq!(house.get("/health").0, 503);
+}
+
+#[test]
+fn one_that_is_drained_before_its_first_report_fails_the_whole() {
+    let house = running();
+    for name in ["quick", "ours"] {
+        house.maintain(name, "mode=drain");
+    }
+    eventually("it has looked", || {
+        house.status().number("ours", "runs") > 0.0
+    });
+    assert_eq!(house.get("/ours").0, 503);
+    assert_eq!(house.get("/health").0, 503);
 }

@@ -47,6 +47,34 @@ fn a_place_for_balancers_has_components_and_nothing_else() {
 }
 
 #[test]
+fn what_is_asked_is_shown_without_what_may_be_a_secret() {
+    let house = house(
+        "component a\n http http://127.0.0.1:9/health?key=hunter2\n header X-Key \"hunter2\"\n\
+         component b\n exec sh -c \"exit 0\" --password hunter2\n\
+         component c\n tcp 127.0.0.1:9\n",
+    );
+    let status = house.status();
+    assert_eq!(
+        status.of("a", "asks"),
+        "\"http http://127.0.0.1:9/health?...\""
+    );
+    assert_eq!(status.of("b", "asks"), "\"exec sh ...\"");
+    assert_eq!(status.of("c", "asks"), "\"tcp 127.0.0.1:9\"");
+    for path in [
+        "/-/status",
+        "/-/status?format=text",
+        "/-/events",
+        "/metrics",
+        "/health",
+        "/a?format=json",
+        "/b?format=json",
+    ] {
+        let (_, said) = house.get(path);
+        assert!(!said.contains("hunter2"), "{path}: {said}");
+    }
+}
+
+#[test]
 fn who_is_not_allowed_is_not_served() {
     let (place, agent) = (free_address(), free_address());
     let house = house(&format!(

@@ -294,3 +294,58 @@ fn who_waits_for_a_run_waits_on_for_the_one_that_takes_its_place() {
     }
     drop(before);
 }
+
+#[test]
+fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
+    let config = |more: &str| format!("{QUICK}component a\n file DIR/a\n manual-reset\n{more}");
+    let house = house(&config(""));
+    house.comes_to("/a", "FAIL");
+    house.write("a", "");
+    let [maint, reset] = ["/-/maint/a", "/-/reset/a"];
+    for (number, (target, fields)) in [(maint, "mode=drain"), (maint, "mode=off"), (reset, "")]
+        .into_iter()
+        .enumerate()
+    {
+        // The reload reads a pipe, and waits for what comes through it.
+        house.remove("conf");
+        let made = Command::new("mkfifo").arg(house.path("conf")).status();
+        assert!(made.unwrap().success());
+        house.hang_up();
+        a_moment();
+        let socket = house.socket();
+        let asking =
+            std::thread::spawn(move || socket.request("POST", target, fields.as_bytes()).unwrap());
+        a_moment();
+        house.configure(&config(&format!(" why \"{number}\"\n")));
+        let (status, said) = asking.join().unwrap();
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&said));
+        let generation = (number + 2).to_string();
+        eventually("the reload", || {
+            house.status().value("generation") == generation
+        });
+        let status = house.status();
+        let is_drained = status.of("a", "maint") != "null";
+        assert_eq!(is_drained, fields == "mode=drain", "{}", status.0);
+    }
+    house.comes_to("/a", "OK");
+}
+
+#[test]
+fn the_same_port_of_other_addresses_is_taken_over() {
+    let narrow = free_address();
+    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
+    let places = |address: SocketAddr| format!(" listen {address}\n{QUICK}component a\n file /\n");
+    let house = house(&places(wide));
+    house.comes_to("/a", "OK");
+    for address in [narrow, wide, narrow] {
+        house.reload(&places(address));
+        assert_eq!(get(narrow, "/a"), "OK");
+    }
+    // One that cannot be had leaves all as it was, also what was in the way of another.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    house.refused(&format!(" listen {taken}\n{}", places(wide)));
+    assert_eq!(get(narrow, "/a"), "OK");
+    house.reload(&places(wide));
+    assert_eq!(get(narrow, "/a"), "OK");
+}

@@ -59,6 +59,36 @@ fn resets_that_are_due_survive_and_those_that_were_given_stay_given() {
 }
 
 #[test]
+fn a_failure_under_maintenance_awaits_its_reset_after_a_restart_too() {
+    for mode in ["mode=hold", "mode=drain"] {
+        let mut house = house(&config());
+        house.write("latched", "");
+        house.comes_to("/latched", "OK");
+        house.maintain("latched", mode);
+        house.remove("latched");
+        eventually("it has failed underneath", || {
+            house.status().of("latched", "reason") == "\"awaits reset\""
+        });
+        eventually("that is on the disk", || {
+            state_of(&house, "latch/latched").contains("due")
+        });
+        house.write("latched", "");
+        house.end_by("-KILL");
+        house.start();
+        house.maintain("latched", "mode=off");
+        assert_eq!(house.word("/latched"), "FAIL", "{mode}");
+        // What a human gives meanwhile is given.
+        house.maintain("latched", mode);
+        let (status, said) = house.admin("POST", "/-/reset/latched", "");
+        assert_eq!(status, 200, "{said}");
+        house.end_by("-KILL");
+        house.start();
+        house.maintain("latched", "mode=off");
+        house.comes_to("/latched", "OK");
+    }
+}
+
+#[test]
 fn an_orderly_end_writes_what_happened_a_moment_before() {
     for _ in 0..3 {
         let mut house = with_two_latched();

@@ -7,8 +7,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::hangs::make_pipe;
 use crate::house::{House, QUICK, empty, house};
-use crate::support::{PATIENCE, client, eventually, peer, rest};
+use crate::support::{PATIENCE, a_moment, client, eventually, peer, rest};
 
 /// `bob` with the password `pass`; making sure of it takes as long as it should.
 const BOB: &str = "bob:$2y$06$I5CZEnpR5Hk6H/.Q7pQXu.x7jDAp7ELrzDtTA.T.9zovV28cSSa0a\n";
@@ -54,6 +55,18 @@ fn requests_that_are_under_way_are_answered_before_the_end() {
         assert!(answer.starts_with("HTTP/1.0 200 OK"), "{signal}: {answer}");
         assert!(TcpStream::connect(address).is_err());
     }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_to_its_end_keeps_nobody_from_ending_us() {
+    let mut house = house("component a\n file /\n");
+    house.remove("conf");
+    make_pipe(&house, "conf");
+    house.hang_up();
+    house.hang_up();
+    a_moment();
+    house.comes_to("/a", "OK");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
 }
 
 #[test]

@@ -317,3 +317,35 @@ fn many_ask_at_once() {
     }
     eventually("TCP beside it", || served.get("/up") == "OK");
 }
+
+#[test]
+fn posts_over_tcp_that_hang_keep_no_administrator_waiting() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let (release, hangs) = channel::<()>();
+    let hangs = std::sync::Mutex::new(hangs);
+    let served = Served::with(HealthCheckServer::builder().admin_socket(&path), |server| {
+        let on_post = move |_: &Post| {
+            let _ = hangs.lock().unwrap().recv_timeout(2 * PATIENCE);
+            Reply::new(200, "at last")
+        };
+        server
+            .add_component_with_post("slow", || true, on_post)
+            .unwrap();
+    });
+    let waiting: Vec<_> = (0..70)
+        .map(|_| served.client("POST /slow HTTP/1.0\r\n\r\n"))
+        .collect();
+    eventually("no more can wait", || {
+        served
+            .ask("POST /slow HTTP/1.0\r\n\r\n")
+            .starts_with("HTTP/1.0 503 ")
+    });
+    let admin = AdminSocket::new(&path);
+    let (status, said) = admin
+        .request("POST", "/-/maint/slow", b"mode=drain")
+        .unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&said));
+    assert_eq!(served.get("/slow"), "FAIL");
+    drop((release, waiting));
+}

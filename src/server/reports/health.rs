@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::{Row, Times, ailment, cut, has_started_up, in_form, milliseconds, rows};
 use crate::component::Component;
-use crate::health::{Health, Reason};
+use crate::health::{Health, Reason, State};
 use crate::order;
 use crate::server::Shared;
 use crate::server::answers::{Asked, Style};
@@ -203,9 +203,20 @@ impl Row {
             && published.outcome.reason != Reason::Stale
     }
 
+    /// Whether it is a heartbeat that nobody has reported to; also where that is told as stale.
+    fn is_first_report_awaited(&self) -> bool {
+        let (published, about) = (&self.published, self.component.about());
+        let is_why = matches!(
+            published.outcome.reason,
+            Reason::HeartbeatAwaited | Reason::Stale
+        );
+        let was_never_known = published.unknowns == published.runs;
+        self.state() == State::Unknown && about.heartbeat && was_never_known && is_why
+    }
+
     /// What it makes of the whole.
     fn weight(&self) -> Health {
-        if self.published.outcome.reason == Reason::HeartbeatAwaited {
+        if self.is_first_report_awaited() {
             // A start is no failure, and the first report may be due tomorrow.
             return Health::Warn;
         }

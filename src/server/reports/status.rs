@@ -206,8 +206,18 @@ impl Said<'_> {
                 phase,
                 outcome,
                 runs,
+            }
+            | What::Judged {
+                from,
+                to,
+                phase,
+                outcome,
+                runs,
             } => Said {
-                what: "changed",
+                what: match what {
+                    What::Judged { .. } => "judged",
+                    _ => "changed",
+                },
                 from: Some(*from),
                 to: Some(*to),
                 phase: Some(*phase),

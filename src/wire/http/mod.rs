@@ -4,6 +4,7 @@
 //! answers as they come.
 #![forbid(unsafe_code)]
 
+mod ascii;
 mod asking;
 mod body;
 mod request;

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::ascii::{cut, place_of};
+
 /// The path of `http://host/path`, which may be missing.
 pub(super) fn absolute_path(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
@@ -16,7 +18,7 @@ pub(super) fn absolute_path(target: &str) -> Option<&str> {
 
 /// Each `%XX` as the byte that it stands for, once; `None` for a `%` without two digits.
 pub(crate) fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
-    if !path.contains('%') {
+    if place_of(path, |byte| byte == b'%').is_none() {
         return Some(Cow::Borrowed(path.as_bytes()));
     }
     let mut decoded = Vec::with_capacity(path.len());
@@ -38,6 +40,6 @@ fn hex_digit(byte: u8) -> Option<u8> {
 
 /// What stands behind a target's `?`; empty when there is none.
 pub(crate) fn query(target: &str) -> &str {
-    let target = target.split('#').next().unwrap_or_default();
-    target.split_once('?').map_or("", |(_, query)| query)
+    let target = cut(target, b'#').map_or(target, |(target, _)| target);
+    cut(target, b'?').map_or("", |(_, query)| query)
 }
