@@ -162,6 +162,7 @@ impl ExecCheck {
             );
             return Err(Error::invalid(message));
         }
+        self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_string(), value.to_string()));
         Ok(self)
     }

@@ -11,11 +11,11 @@
 //! Only what has left the group lives on.
 #![forbid(unsafe_code)]
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::account::Account;
 use super::deadline::Deadline;
 use super::program::SEARCH_PATH;
 use crate::clock::locked;
-use crate::sys::process::{self, Ending};
+use crate::sys::process::{self, Child, Ending, Program};
 use crate::sys::socket::{Watch, wait_for_any};
 
 /// Between telling a program to terminate and killing it: time to remove a lock file, and no more.
@@ -113,16 +113,16 @@ impl Slot {
     /// It did not run.
     pub(crate) fn run(&mut self, run: &Run) -> Result<Ended, NotRun> {
         self.clear()?;
-        let child = process::spawn_apart(&mut command(run)).map_err(NotRun::NotStarted)?;
-        let (ended, left) = Running::new(child, run.kept_max).until_end(run.timeout);
+        let started = run.start().map_err(NotRun::NotStarted)?;
+        let (ended, left) = Running::new(started, run.kept_max).until_end(run.timeout);
         self.left = left;
         Ok(ended)
     }
 
     /// Never two at a time: the one before has to be gone.
     fn clear(&mut self) -> Result<(), NotRun> {
-        locked(&LEFT).retain_mut(is_there);
-        let Some(child) = &mut self.left else {
+        locked(&LEFT).retain(is_there);
+        let Some(child) = &self.left else {
             return Ok(());
         };
         if is_there(child) {
@@ -145,33 +145,30 @@ impl Drop for Slot {
 }
 
 /// Whether a child has not ended; if it has, it is reaped.
-fn is_there(child: &mut Child) -> bool {
+fn is_there(child: &Child) -> bool {
     matches!(child.try_wait(), Ok(None))
 }
 
-fn command(run: &Run) -> Command {
-    let mut command = Command::new(run.program);
-    command
-        .args(run.arguments)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .env_clear()
-        .env("PATH", SEARCH_PATH);
-    if let Some(account) = run.account {
-        command
-            .env("HOME", &account.home)
-            .env("USER", &account.name)
-            .env("LOGNAME", &account.name);
-        if account.is_other() {
-            // std drops all other groups before it drops the rights of root.
-            command.gid(account.gid).uid(account.uid);
+impl Run<'_> {
+    fn start(&self) -> io::Result<(Child, File)> {
+        let mut environment = vec![("PATH".to_string(), SEARCH_PATH.to_string())];
+        if let Some(account) = self.account {
+            let (name, home) = (&account.name, &account.home);
+            for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name)] {
+                environment.push((variable.to_string(), value.clone()));
+            }
         }
+        let is_replaced = |name: &String| self.environment.iter().any(|(own, _)| own == name);
+        environment.retain(|(name, _)| !is_replaced(name));
+        environment.extend_from_slice(self.environment);
+        let other = self.account.filter(|account| account.is_other());
+        process::spawn_apart(&Program {
+            path: self.program,
+            arguments: self.arguments,
+            environment: &environment,
+            rights: other.map(|account| (account.uid, account.gid)),
+        })
     }
-    for (name, value) in run.environment {
-        command.env(name, value);
-    }
-    command
 }
 
 /// What a look at a running program found.
@@ -187,17 +184,17 @@ struct Running {
     /// Readable when it has ended, where the system can tell.
     exit: Option<OwnedFd>,
     /// Until its end has been read.
-    output: Option<ChildStdout>,
+    output: Option<File>,
     kept: Vec<u8>,
     kept_max: usize,
     is_cut: bool,
 }
 
 impl Running {
-    fn new(mut child: Child, kept_max: usize) -> Running {
+    fn new((child, output): (Child, File), kept_max: usize) -> Running {
         Running {
             exit: process::exit_of(&child),
-            output: child.stdout.take(),
+            output: Some(output),
             child,
             kept: Vec::new(),
             kept_max,
@@ -350,8 +347,8 @@ mod tests {
     /// As on a system that cannot tell us of a child's end.
     fn ended_unaided(script: &str, timeout: Duration) -> (End, String) {
         let arguments = words(script);
-        let child = process::spawn_apart(&mut command(&shell(&arguments, timeout))).unwrap();
-        let mut running = Running::new(child, 100);
+        let started = shell(&arguments, timeout).start().unwrap();
+        let mut running = Running::new(started, 100);
         running.exit = None;
         let (ended, left) = running.until_end(timeout);
         assert!(left.is_none());
@@ -423,8 +420,7 @@ mod tests {
     fn none_is_started_while_the_one_before_is_there() {
         let arguments = words("echo next");
         let next = shell(&arguments, LONG);
-        let mut before = Command::new("/bin/sleep");
-        let before = process::spawn_apart(before.arg("1000")).unwrap();
+        let (before, _) = shell(&words("exec sleep 1000"), LONG).start().unwrap();
         let id = before.id();
         let mut slot = Slot { left: Some(before) };
         let refused = slot.run(&next).unwrap_err();
@@ -438,8 +434,7 @@ mod tests {
 
     #[test]
     fn one_whose_slot_is_gone_is_reaped_by_the_next_to_run() {
-        let mut before = Command::new("/bin/true");
-        let before = process::spawn_apart(&mut before).unwrap();
+        let (before, _) = shell(&words("true"), LONG).start().unwrap();
         let status = format!("/proc/{}/status", before.id());
         drop(Slot { left: Some(before) });
         let until = Instant::now() + LONG;

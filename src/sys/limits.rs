@@ -93,8 +93,9 @@ pub(super) fn restore_descriptors() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::process::spawn_apart;
-    use std::process::{Command, Stdio};
+    use crate::sys::process::{Program, spawn_apart};
+    use std::io::Read;
+    use std::path::Path;
 
     #[test]
     fn the_limit_is_the_one_the_system_keeps() {
@@ -108,9 +109,16 @@ mod tests {
         raise_descriptors().unwrap();
         let hard = line.split_whitespace().nth(4).unwrap();
         assert_eq!(descriptors().to_string(), hard);
-        let mut ask = Command::new("/bin/sh");
-        ask.args(["-c", "ulimit -n"]).stdout(Stdio::piped());
-        let told = spawn_apart(&mut ask).unwrap().wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&told.stdout).trim(), soft);
+        let ask = Program {
+            path: Path::new("/bin/sh"),
+            arguments: &["-c".to_string(), "ulimit -n".to_string()],
+            environment: &[],
+            rights: None,
+        };
+        let (child, mut output) = spawn_apart(&ask).unwrap();
+        let mut told = String::new();
+        output.read_to_string(&mut told).unwrap();
+        child.wait().unwrap();
+        assert_eq!(told.trim(), soft);
     }
 }

@@ -1,14 +1,19 @@
 //! Programs that we start: cut loose from us, ended as a group, looked at without being reaped.
 //!
-//! std starts programs, and changes the user they run as. It lets them inherit our signal mask and
-//! what was ignored for us, it signals one process and never a group, and what it waits for it
-//! reaps, after which the group's number may belong to somebody else.
+//! std's way would need most of this, too: it lets programs inherit our signal mask and what was
+//! ignored for us, it signals one process and never a group, and what it waits for it reaps, after
+//! which the group's number may belong to somebody else. What it adds to that, such as an
+//! environment that is changed rather than given, would be 25 KB of program.
 
-use std::ffi::{c_int, c_long, c_uint, c_ulong};
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::ffi::{CString, c_char, c_int, c_long, c_uint, c_ulong};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::ptr;
 
 use super::{cerr, limits, signals};
 
@@ -22,6 +27,15 @@ const WNOWAIT: c_int = 0x0100_0000;
 const SIGNAL_LAST: c_int = 31;
 /// `SIG_DFL`, a null pointer everywhere.
 const SIG_DFL: usize = 0;
+
+/// `O_CLOEXEC`, as std has it where it opens `/dev/null`.
+const CLOSE_ON_EXEC: c_int = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+    0x40_0000
+} else {
+    0o200_0000
+};
+/// Of a process that did not become the program; nobody sees it.
+const EXIT_NOT_STARTED: c_int = 127;
 
 const SIGKILL: c_int = 9;
 const SIGTERM: c_int = 15;
@@ -54,6 +68,21 @@ unsafe extern "C" {
     #[link_name = "kill"]
     safe fn kill_process(pid: c_int, signal: c_int) -> c_int;
     safe fn dup2(from: c_int, to: c_int) -> c_int;
+    safe fn setgid(id: c_uint) -> c_int;
+    safe fn setuid(id: c_uint) -> c_int;
+    safe fn setpgid(pid: c_int, group: c_int) -> c_int;
+    safe fn _exit(code: c_int) -> !;
+    fn setgroups(len: usize, groups: *const c_uint) -> c_int;
+    fn chdir(path: *const c_char) -> c_int;
+    fn pipe2(ends: *mut c_int, flags: c_int) -> c_int;
+    fn fork() -> c_int;
+    fn execve(
+        path: *const c_char,
+        arguments: *const *const c_char,
+        environment: *const *const c_char,
+    ) -> c_int;
+    fn write(fd: c_int, bytes: *const u8, len: usize) -> isize;
+    fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn waitid(kind: c_uint, id: c_uint, info: *mut SigInfo, options: c_int) -> c_int;
     fn signal(number: c_int, handler: usize) -> usize;
     fn prctl(option: c_int, ...) -> c_int;
@@ -74,23 +103,186 @@ pub(crate) fn effective_user() -> u32 {
     geteuid()
 }
 
-/// Starts a program that shares nothing with us but what the command says: in a process group of
-/// its own, with every signal as it is by default and none blocked, standard error going where
-/// standard output does, our usual limit of descriptors, and no descriptor above 2 (before
-/// Linux 5.11: none of ours; what we inherited ourselves stays open). It is told to terminate when
-/// the thread that started it ends.
+/// A program to start, in `/` and with nothing to read.
+pub(crate) struct Program<'a> {
+    /// Its absolute path.
+    pub(crate) path: &'a Path,
+    /// What follows its path.
+    pub(crate) arguments: &'a [String],
+    /// All of it: names and values.
+    pub(crate) environment: &'a [(String, String)],
+    /// The user and the group whose rights it has, without any other group's; `None` is ourselves.
+    pub(crate) rights: Option<(u32, u32)>,
+}
+
+/// A process that we started and that is to be waited for.
+#[derive(Debug)]
+pub(crate) struct Child {
+    id: c_int,
+}
+
+impl Child {
+    /// Its process number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id.unsigned_abs()
+    }
+
+    /// Waits for its end and takes its status. To be called once.
+    ///
+    /// # Errors
+    /// There is no such child: it was reaped, by the system if SIGCHLD is ignored.
+    pub(crate) fn wait(&self) -> io::Result<ExitStatus> {
+        loop {
+            match self.status(0) {
+                Ok(Some(status)) => return Ok(status),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes its status if it has ended; not to be called again then.
+    ///
+    /// # Errors
+    /// As [`Child::wait`].
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        self.status(WNOHANG)
+    }
+
+    fn status(&self, options: c_int) -> io::Result<Option<ExitStatus>> {
+        let mut status = 0;
+        // SAFETY: waitpid(2) writes one int, which `status` is.
+        let id = cerr(unsafe { waitpid(self.id, &mut status, options) })?;
+        Ok((id != 0).then(|| ExitStatus::from_raw(status)))
+    }
+}
+
+/// Starts a program that shares nothing with us: in a process group of its own, with every signal
+/// as it is by default and none blocked, our usual limit of descriptors, and no descriptor above 2
+/// (before Linux 5.11: none of ours; what we inherited ourselves stays open). What it says on
+/// standard output and standard error comes out of the file. It is told to terminate when the
+/// thread that started it ends.
 ///
 /// # Errors
 /// The program cannot be started, or this is not Linux.
-pub(crate) fn spawn_apart(command: &mut Command) -> io::Result<Child> {
+pub(crate) fn spawn_apart(program: &Program) -> io::Result<(Child, File)> {
     if !cfg!(target_os = "linux") {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    command.process_group(0);
-    // SAFETY: between fork(2) and exec(2) only functions that are async-signal-safe may be called
-    // (signal-safety(7)): `cut_loose` calls such functions only, and neither allocates nor locks.
-    unsafe { command.pre_exec(cut_loose) };
-    command.spawn()
+    let image = Image::of(program)?;
+    let input = above_standard(File::open("/dev/null")?.into())?;
+    let (output, said) = pipe()?;
+    let (mut failure, failed) = pipe()?;
+    // SAFETY: of a process with threads the new one may call only functions that are
+    // async-signal-safe (signal-safety(7)): `start` calls such functions only, and neither
+    // allocates nor locks, and then the process becomes another program or ends.
+    let id = cerr(unsafe { fork() })?;
+    if id == 0 {
+        let errno = image.start(&input, &said).raw_os_error().unwrap_or(0);
+        let bytes = errno.to_ne_bytes();
+        // SAFETY: write(2) reads so many bytes, which `bytes` are.
+        unsafe { write(failed.as_raw_fd(), bytes.as_ptr(), bytes.len()) };
+        _exit(EXIT_NOT_STARTED);
+    }
+    let child = Child { id };
+    drop((said, failed));
+    // Its end of this pipe is closed when it has become the program.
+    let mut errno = [0; size_of::<c_int>()];
+    match failure.read_exact(&mut errno) {
+        Err(_) => Ok((child, output)),
+        Ok(()) => {
+            // It ends at once; should it be reaped already, that is just as well.
+            let _ = child.wait();
+            Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(errno)))
+        }
+    }
+}
+
+/// A pipe: what is written to the second comes out of the first. No other program inherits it.
+fn pipe() -> io::Result<(File, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: pipe2(2) writes two descriptors, for which `ends` has room.
+    cerr(unsafe { pipe2(ends.as_mut_ptr(), CLOSE_ON_EXEC) })?;
+    // SAFETY: pipe2(2) just gave us these descriptors, and nobody else has them.
+    let [from, to] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    Ok((from.into(), above_standard(to)?))
+}
+
+/// Away from where a program has its standard input and output, which may be free here.
+fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() < FIRST_OTHER_DESCRIPTOR as c_int {
+        // A copy that std makes is above them.
+        return fd.try_clone();
+    }
+    Ok(fd)
+}
+
+/// A program in the form that the system takes, so that nothing is left to do for it after fork(2).
+struct Image {
+    path: CString,
+    /// Path, arguments and environment, to which the pointers point.
+    _words: Vec<CString>,
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    rights: Option<(u32, u32)>,
+}
+
+impl Image {
+    fn of(program: &Program) -> io::Result<Image> {
+        let path = CString::new(program.path.as_os_str().as_bytes())?;
+        let mut words = Vec::new();
+        for argument in program.arguments {
+            words.push(CString::new(argument.as_str())?);
+        }
+        for (name, value) in program.environment {
+            words.push(CString::new(format!("{name}={value}"))?);
+        }
+        let (arguments, environment) = words.split_at(program.arguments.len());
+        let mut pointers = vec![path.as_ptr()];
+        pointers.extend(arguments.iter().map(|word| word.as_ptr()));
+        pointers.push(ptr::null());
+        let mut environment: Vec<_> = environment.iter().map(|word| word.as_ptr()).collect();
+        environment.push(ptr::null());
+        Ok(Image {
+            path,
+            arguments: pointers,
+            environment,
+            _words: words,
+            rights: program.rights,
+        })
+    }
+
+    /// Has this process, which is new, become the program; returns only why it cannot.
+    fn start(&self, input: &OwnedFd, said: &OwnedFd) -> io::Error {
+        if let Err(error) = self.prepare(input, said) {
+            return error;
+        }
+        // SAFETY: execve(2) reads a path and two lists of strings with a null pointer at their end,
+        // which live in `self`.
+        unsafe {
+            execve(
+                self.path.as_ptr(),
+                self.arguments.as_ptr(),
+                self.environment.as_ptr(),
+            )
+        };
+        io::Error::last_os_error()
+    }
+
+    fn prepare(&self, input: &OwnedFd, said: &OwnedFd) -> io::Result<()> {
+        cerr(dup2(input.as_raw_fd(), 0))?;
+        cerr(dup2(said.as_raw_fd(), 1))?;
+        if let Some((user, group)) = self.rights {
+            // SAFETY: setgroups(2) reads no group where there are none.
+            cerr(unsafe { setgroups(0, ptr::null()) })?;
+            cerr(setgid(group))?;
+            cerr(setuid(user))?;
+        }
+        // SAFETY: chdir(2) reads a string, which this is.
+        cerr(unsafe { chdir(c"/".as_ptr()) })?;
+        cerr(setpgid(0, 0))?;
+        cut_loose()
+    }
 }
 
 /// What the new process does before it becomes the program.
@@ -128,8 +320,8 @@ pub(crate) fn end_group(leader: &Child, ending: Ending) -> io::Result<()> {
         Ending::Kill => SIGKILL,
     };
     // kill(2): 0, -0 and -1 would mean much more than one group.
-    match c_int::try_from(leader.id()) {
-        Ok(id) if id > 1 => cerr(kill_process(-id, number)).map(drop),
+    match leader.id {
+        id if id > 1 => cerr(kill_process(-id, number)).map(drop),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
@@ -160,21 +352,31 @@ pub(crate) fn exit_of(child: &Child) -> Option<OwnedFd> {
 mod tests {
     use super::*;
     use crate::sys::socket::{Watch, wait_for_any};
-    use std::process::Stdio;
     use std::time::Duration;
 
-    fn start(script: &str) -> Child {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        spawn_apart(&mut command).unwrap()
+    fn start(script: &str) -> (Child, File) {
+        let program = Program {
+            path: Path::new("/bin/sh"),
+            arguments: &["-c".to_string(), script.to_string()],
+            environment: &[("NAME".to_string(), "a value".to_string())],
+            rights: None,
+        };
+        spawn_apart(&program).unwrap()
+    }
+
+    #[test]
+    fn it_has_what_it_was_given_and_a_group_of_its_own() {
+        let script = "pwd; echo $NAME; read line || echo nothing >&2; cut -d' ' -f5 /proc/$$/stat";
+        let (child, mut output) = start(script);
+        let mut said = String::new();
+        output.read_to_string(&mut said).unwrap();
+        assert_eq!(said, format!("/\na value\nnothing\n{}\n", child.id()));
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]
     fn the_end_of_a_child_is_seen_and_does_not_reap_it() {
-        let mut child = start("exit 7");
+        let (child, _) = start("exit 7");
         let Some(exit) = exit_of(&child) else {
             println!("skipped: this system has no pidfd_open");
             child.wait().unwrap();
@@ -190,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_group_ends_as_a_whole() {
-        let mut child = start("sleep 1000 & sleep 1000 & wait");
+        let (child, _) = start("sleep 1000 & sleep 1000 & wait");
         assert!(!has_ended(&child).unwrap());
         end_group(&child, Ending::Kill).unwrap();
         assert_eq!(child.wait().unwrap().code(), None);
