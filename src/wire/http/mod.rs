@@ -19,6 +19,21 @@ pub(crate) use target::{percent_decoded, query as target_query};
 /// Sent before the body to a client that waits for it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// A line that may end in a bare line feed or in both, without them.
+fn without_return(line: &str) -> &str {
+    match line.as_bytes() {
+        [.., b'\r'] => &line[..line.len() - 1],
+        _ => line,
+    }
+}
+
+/// What stands before the first such byte, and what behind it. std's way looks for characters,
+/// which takes several times as long for the few bytes of a line.
+fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == at)?;
+    Some((&text[..place], &text[place + 1..]))
+}
+
 /// The words of a status line (RFC 9110 section 15).
 fn phrase(status: u16) -> &'static str {
     match status {

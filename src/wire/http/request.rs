@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::target::{absolute_path, percent_decoded, query};
+use super::{cut, without_return};
 
 /// A head longer than this is refused: eight times what browsers send without cookies.
 pub(crate) const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -179,13 +180,13 @@ fn parse_head(head: &[u8]) -> Result<Head<'_>, Refusal> {
     let Ok(text) = std::str::from_utf8(head) else {
         return Err(refused(400, "the request's head is not UTF-8"));
     };
-    let Some((line, headers)) = text.split_once('\n') else {
+    let Some((line, headers)) = cut(text, b'\n') else {
         return Err(refused(400, "no request line"));
     };
     if line.len() > LINE_BYTES_MAX {
         return Err(refused(414, "the request line is over 4 KiB"));
     }
-    let (method, target, is_1_1) = parse_line(line.strip_suffix('\r').unwrap_or(line))?;
+    let (method, target, is_1_1) = parse_line(without_return(line))?;
     let framing = read_framing(headers)?;
     match (is_1_1, framing.hosts) {
         (_, 1) | (false, 0) => {}
@@ -220,25 +221,17 @@ fn read_framing(headers: &str) -> Result<Framing<'_>, Refusal> {
 pub(super) fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
     let mut rest = headers;
     std::iter::from_fn(move || {
-        let end = rest.bytes().position(|byte| byte == b'\n')?;
-        let line = &rest[..end];
-        rest = &rest[end + 1..];
-        let line = line.strip_suffix('\r').unwrap_or(line);
+        let line;
+        (line, rest) = cut(rest, b'\n')?;
+        let line = without_return(line);
         (!line.is_empty()).then_some(line)
     })
 }
 
 /// Name as sent, value without the blanks around it.
 pub(super) fn split_header(line: &str) -> Option<(&str, &str)> {
-    let colon = line.bytes().position(|byte| byte == b':')?;
-    let mut value = &line[colon + 1..];
-    while let Some(shorter) = value.strip_prefix([' ', '\t']) {
-        value = shorter;
-    }
-    while let Some(shorter) = value.strip_suffix([' ', '\t']) {
-        value = shorter;
-    }
-    Some((&line[..colon], value))
+    let (name, value) = cut(line, b':')?;
+    Some((name, value.trim_ascii()))
 }
 
 impl<'a> Framing<'a> {
@@ -262,9 +255,8 @@ impl<'a> Framing<'a> {
 }
 
 fn parse_line(line: &str) -> Result<(&str, &str, bool), Refusal> {
-    let mut words = line.split(' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
+    let words = cut(line, b' ').and_then(|(method, rest)| Some((method, cut(rest, b' ')?)));
+    let Some((method, (target, version))) = words.filter(|words| cut(words.1.1, b' ').is_none())
     else {
         return Err(refused(
             400,
@@ -377,12 +369,10 @@ impl<'a> Head<'a> {
             None => absolute_path(self.target)
                 .ok_or(refused(400, "the target is neither a path nor an http URL"))?,
         };
-        let path = path
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches('/');
-        percent_decoded(path).ok_or(refused(400, "a % without two hexadecimal digits"))
+        let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#'));
+        let path = &path[..end.unwrap_or(path.len())];
+        let slashes = path.bytes().take_while(|byte| *byte == b'/').count();
+        percent_decoded(&path[slashes..]).ok_or(refused(400, "a % without two hexadecimal digits"))
     }
 }
 

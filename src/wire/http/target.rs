@@ -16,7 +16,7 @@ pub(super) fn absolute_path(target: &str) -> Option<&str> {
 
 /// Each `%XX` as the byte that it stands for, once; `None` for a `%` without two digits.
 pub(crate) fn percent_decoded(path: &str) -> Option<Cow<'_, [u8]>> {
-    if !path.contains('%') {
+    if !path.as_bytes().contains(&b'%') {
         return Some(Cow::Borrowed(path.as_bytes()));
     }
     let mut decoded = Vec::with_capacity(path.len());
