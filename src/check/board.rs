@@ -5,11 +5,11 @@
 //! anything that waits: one for what is known, one for whose turn it is.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::check::history::{History, Run};
 pub(crate) use crate::check::news::News;
 use crate::check::prober::{Begin, Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
@@ -38,18 +38,6 @@ pub struct Published {
     /// What a human has put it into, if anything.
     pub maint: Option<Maint>,
 }
-
-/// One run that has ended, as the history keeps it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    /// When it ended.
-    pub(crate) at: Moment,
-    pub(crate) health: Health,
-    pub(crate) took: Duration,
-}
-
-/// Runs that a history keeps: a strip across a phone, and 1.5 KB.
-const HISTORY_LEN: usize = 48;
 
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;
@@ -93,7 +81,7 @@ struct Known {
     stale: bool,
     /// Some outcome was known.
     settled: bool,
-    history: VecDeque<Run>,
+    history: History,
     watcher: Option<Watcher>,
 }
 
@@ -139,7 +127,7 @@ impl Board {
             fresh_until,
             stale: false,
             settled: false,
-            history: VecDeque::new(),
+            history: History::new(),
             watcher: None,
         };
         Board {
@@ -157,7 +145,7 @@ impl Board {
     /// changes so far have come to.
     pub(crate) fn watch(&self, watcher: Watcher) {
         let mut known = locked(&self.known);
-        let (from, published) = (self.initial_state, known.published.clone());
+        let (from, published) = (self.initial_state, Box::new(known.published.clone()));
         let to = published.standing.state;
         if from != to {
             watcher(News::Changed {
@@ -239,7 +227,7 @@ impl Board {
 
     /// The last runs that have ended, oldest first.
     pub(crate) fn history(&self) -> Vec<Run> {
-        locked(&self.known).history.iter().copied().collect()
+        locked(&self.known).history.runs()
     }
 
     fn fresh(&self) -> MutexGuard<'_, Known> {
@@ -384,7 +372,9 @@ impl Board {
         locked(&self.turn).stopped
     }
 
-    /// Publishes what a run found, and says where the check stands after it.
+    /// Publishes what a run found, and says where the check stands after it. Never inlined: what it
+    /// needs of the stack is not to be there while the check runs.
+    #[inline(never)]
     pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
@@ -408,7 +398,7 @@ impl Board {
         known.published.failures += u64::from(health == Some(State::Fail));
         known.published.unknowns += u64::from(health.is_none());
         known.tell_of_panic(now, &outcome);
-        known.remember(Run {
+        known.history.add(Run {
             at: now,
             health: outcome.health,
             took: outcome.took,
@@ -491,7 +481,7 @@ impl Known {
         let is_new = self.published.changes > changes;
         if !is_new && self.published.standing.state == State::Unknown {
             // Nothing was ever known, so nothing changes; that it stays so is told all the same.
-            let published = self.published.clone();
+            let published = Box::new(self.published.clone());
             self.tell(News::Settled { at: now, published });
         }
     }
@@ -500,13 +490,6 @@ impl Known {
         if let Some(watcher) = &self.watcher {
             watcher(news);
         }
-    }
-
-    fn remember(&mut self, run: Run) {
-        if self.history.len() == HISTORY_LEN {
-            self.history.pop_front();
-        }
-        self.history.push_back(run);
     }
 
     fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
@@ -522,7 +505,7 @@ impl Known {
 
     /// Tells of what an outcome brought about though the state that is answered is the same.
     fn tell_of_unseen(&self, at: Moment, is_first: bool, from: State) {
-        let (to, published) = (self.held.state, self.published.clone());
+        let (to, published) = (self.held.state, Box::new(self.published.clone()));
         if is_first {
             self.tell(News::Settled { at, published });
         } else if from != to && published.maint.is_some() {
@@ -552,7 +535,7 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        let mut published = self.published.clone();
+        let mut published = Box::new(self.published.clone());
         if let Some(maint) = &published.maint {
             published.outcome = maint.outcome();
         }

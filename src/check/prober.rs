@@ -129,12 +129,13 @@ impl Prober {
         waiter.announce();
         let board = Arc::new(Board::new(&settings, waiter.bell()));
         let stack = settings.stack;
-        let run = Run {
+        // A thousand probers' stacks are to need no more than their first page.
+        let mut run = Box::new(Run {
             check,
             waiter,
             settings,
             board: board.clone(),
-        };
+        });
         thread::spawn(PROBER, stack, move || run.until_stopped())
             .map_err(|error| Error::system("no thread for a check could be started", error))?;
         Ok(Prober(board))
@@ -160,7 +161,7 @@ struct Run {
 }
 
 impl Run {
-    fn until_stopped(mut self) {
+    fn until_stopped(&mut self) {
         let mut due = match self.settings.schedule {
             Schedule::Every { delay, .. } => Some(self.settings.clock.now() + delay),
             Schedule::OnRequest => None,
