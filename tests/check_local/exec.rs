@@ -121,10 +121,11 @@ fn the_environment_is_clean() {
         .and_then(|check| check.env("EMPTY", ""))
         .unwrap();
     let detail = check.check().detail;
-    let names: Vec<&str> = detail
+    let mut names: Vec<&str> = detail
         .split_terminator('\0')
         .filter_map(|pair| Some(pair.split_once('=')?.0))
         .collect();
+    names.sort_unstable();
     let expected = [
         "EMPTY",
         "FAILOVER_COMPONENT",
