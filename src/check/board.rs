@@ -5,13 +5,13 @@
 //! anything that waits: one for what is known, one for whose turn it is.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::check::history::{History, Run};
 pub(crate) use crate::check::news::News;
-use crate::check::prober::{Schedule, Settings};
+use crate::check::prober::{Begin, Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -38,18 +38,6 @@ pub struct Published {
     /// What a human has put it into, if anything.
     pub maint: Option<Maint>,
 }
-
-/// One run that has ended, as the history keeps it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    /// When it ended.
-    pub(crate) at: Moment,
-    pub(crate) health: Health,
-    pub(crate) took: Duration,
-}
-
-/// Runs that a history keeps: a strip across a phone, and 1.5 KB.
-const HISTORY_LEN: usize = 48;
 
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;
@@ -93,7 +81,7 @@ struct Known {
     stale: bool,
     /// Some outcome was known.
     settled: bool,
-    history: VecDeque<Run>,
+    history: History,
     watcher: Option<Watcher>,
 }
 
@@ -139,7 +127,7 @@ impl Board {
             fresh_until,
             stale: false,
             settled: false,
-            history: VecDeque::new(),
+            history: History::new(),
             watcher: None,
         };
         Board {
@@ -157,7 +145,7 @@ impl Board {
     /// changes so far have come to.
     pub(crate) fn watch(&self, watcher: Watcher) {
         let mut known = locked(&self.known);
-        let (from, published) = (self.initial_state, known.published.clone());
+        let (from, published) = (self.initial_state, Box::new(known.published.clone()));
         let to = published.standing.state;
         if from != to {
             watcher(News::Changed {
@@ -205,8 +193,7 @@ impl Board {
         if self.on_request {
             return None;
         }
-        let first_decides = known.published.runs == 0 && known.held.state == State::Unknown;
-        (!first_decides || known.stale).then_some(known.published.standing.state)
+        (!known.is_awaited()).then_some(known.published.standing.state)
     }
 
     /// Marks the board stale if it is, tells the watcher, and says when to look again.
@@ -240,7 +227,7 @@ impl Board {
 
     /// The last runs that have ended, oldest first.
     pub(crate) fn history(&self) -> Vec<Run> {
-        locked(&self.known).history.iter().copied().collect()
+        locked(&self.known).history.runs()
     }
 
     fn fresh(&self) -> MutexGuard<'_, Known> {
@@ -279,12 +266,23 @@ impl Board {
             turn.for_this.push(asker);
             return Ok(());
         }
+        if self.on_request {
+            return self.ask_next(turn, asker);
+        }
         // What a run found is published before the run is over, so with no run on this is settled;
         // another run would count once more than the schedule says.
-        if !self.on_request && locked(&self.known).published.runs > 0 {
-            return Err(asker);
+        let (is_awaited, has_run) = {
+            let known = locked(&self.known);
+            (known.is_awaited(), known.published.runs > 0)
+        };
+        match (is_awaited && turn.has_room(), has_run) {
+            (false, _) => Err(asker),
+            (true, false) => self.ask_next(turn, asker),
+            (true, true) => {
+                turn.for_next.push(asker);
+                Ok(())
+            }
         }
-        self.ask_next(turn, asker)
     }
 
     /// Waits for a run that starts after now, and has it start as soon as may be.
@@ -319,7 +317,7 @@ impl Board {
     pub(crate) fn expire(&self, now: Instant) -> usize {
         let is_overdue = {
             let known = self.fresh();
-            known.stale && known.published.runs == 0
+            known.stale && !known.settled
         };
         let (late, left) = {
             let mut turn = locked(&self.turn);
@@ -374,7 +372,9 @@ impl Board {
         locked(&self.turn).stopped
     }
 
-    /// Publishes what a run found, and says where the check stands after it.
+    /// Publishes what a run found, and says where the check stands after it. Never inlined: what it
+    /// needs of the stack is not to be there while the check runs.
+    #[inline(never)]
     pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
@@ -398,7 +398,7 @@ impl Board {
         known.published.failures += u64::from(health == Some(State::Fail));
         known.published.unknowns += u64::from(health.is_none());
         known.tell_of_panic(now, &outcome);
-        known.remember(Run {
+        known.history.add(Run {
             at: now,
             health: outcome.health,
             took: outcome.took,
@@ -442,22 +442,17 @@ impl Board {
         let askers = {
             let mut turn = locked(&self.turn);
             turn.running = false;
-            mem::take(&mut turn.for_this)
+            let mut askers = mem::take(&mut turn.for_this);
+            // A run that found nothing out decides nothing: the next one may.
+            if !self.on_request && locked(&self.known).is_awaited() {
+                turn.for_next.append(&mut askers);
+            }
+            askers
         };
         if !askers.is_empty() {
             answer_all(askers, Answer::State(self.state()));
         }
     }
-}
-
-/// Whether a prober runs its check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
-    Now,
-    /// Nothing is due and nobody asked.
-    NotYet,
-    /// It was stopped.
-    Never,
 }
 
 impl std::fmt::Debug for Board {
@@ -469,6 +464,11 @@ impl std::fmt::Debug for Board {
 }
 
 impl Known {
+    /// Whether the first known outcome is to decide, and has not come.
+    fn is_awaited(&self) -> bool {
+        !self.settled && self.held.state == State::Unknown && !self.stale
+    }
+
     fn go_stale(&mut self, now: Moment) {
         self.stale = true;
         let detail = match self.published.runs {
@@ -481,7 +481,7 @@ impl Known {
         let is_new = self.published.changes > changes;
         if !is_new && self.published.standing.state == State::Unknown {
             // Nothing was ever known, so nothing changes; that it stays so is told all the same.
-            let published = self.published.clone();
+            let published = Box::new(self.published.clone());
             self.tell(News::Settled { at: now, published });
         }
     }
@@ -490,13 +490,6 @@ impl Known {
         if let Some(watcher) = &self.watcher {
             watcher(news);
         }
-    }
-
-    fn remember(&mut self, run: Run) {
-        if self.history.len() == HISTORY_LEN {
-            self.history.pop_front();
-        }
-        self.history.push_back(run);
     }
 
     fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
@@ -512,7 +505,7 @@ impl Known {
 
     /// Tells of what an outcome brought about though the state that is answered is the same.
     fn tell_of_unseen(&self, at: Moment, is_first: bool, from: State) {
-        let (to, published) = (self.held.state, self.published.clone());
+        let (to, published) = (self.held.state, Box::new(self.published.clone()));
         if is_first {
             self.tell(News::Settled { at, published });
         } else if from != to && published.maint.is_some() {
@@ -542,7 +535,7 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        let mut published = self.published.clone();
+        let mut published = Box::new(self.published.clone());
         if let Some(maint) = &published.maint {
             published.outcome = maint.outcome();
         }

@@ -11,6 +11,7 @@ pub(crate) mod exec;
 pub(crate) mod file;
 mod health_json;
 pub(crate) mod heartbeat;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod news;
 pub(crate) mod postgres;

@@ -6,7 +6,8 @@ use crate::clock::Moment;
 use crate::health::State;
 use crate::health::maint::Maint;
 
-/// What is told to who watches a board.
+/// What is told to who watches a board. What is large is boxed, since it goes through many hands on
+/// the stack of a prober.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     /// The state changed.
@@ -14,16 +15,19 @@ pub(crate) enum News {
         at: Moment,
         from: State,
         to: State,
-        published: Published,
+        published: Box<Published>,
     },
     /// The first known outcome came, and left the state as it had started; or none came in time.
-    Settled { at: Moment, published: Published },
+    Settled {
+        at: Moment,
+        published: Box<Published>,
+    },
     /// It is in maintenance, and came to another state underneath.
     Judged {
         at: Moment,
         from: State,
         to: State,
-        published: Published,
+        published: Box<Published>,
     },
     /// A human put it into maintenance, or that ended.
     Maintenance { at: Moment, maint: Option<Maint> },

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::check::board::{Begin, Board};
+use crate::check::board::Board;
 use crate::clock::{Clock, Moment, Waiter};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -85,6 +85,16 @@ pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
     (interval.saturating_mul(strides), strides - 1)
 }
 
+/// Whether a prober runs its check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    Now,
+    /// Nothing is due and nobody asked.
+    NotYet,
+    /// It was stopped.
+    Never,
+}
+
 /// How a prober is to be.
 pub(crate) struct Settings {
     /// When the check runs.
@@ -119,12 +129,13 @@ impl Prober {
         waiter.announce();
         let board = Arc::new(Board::new(&settings, waiter.bell()));
         let stack = settings.stack;
-        let run = Run {
+        // A thousand probers' stacks are to need no more than their first page.
+        let mut run = Box::new(Run {
             check,
             waiter,
             settings,
             board: board.clone(),
-        };
+        });
         thread::spawn(PROBER, stack, move || run.until_stopped())
             .map_err(|error| Error::system("no thread for a check could be started", error))?;
         Ok(Prober(board))
@@ -150,7 +161,7 @@ struct Run {
 }
 
 impl Run {
-    fn until_stopped(mut self) {
+    fn until_stopped(&mut self) {
         let mut due = match self.settings.schedule {
             Schedule::Every { delay, .. } => Some(self.settings.clock.now() + delay),
             Schedule::OnRequest => None,
@@ -299,6 +310,30 @@ mod tests {
         assert!(prober.board().ask(asker(&answers)).is_err());
         clock.advance_and_settle(Duration::ZERO);
         assert_eq!(prober.board().published().runs, 1);
+    }
+
+    #[test]
+    fn who_waits_for_the_first_known_outcome_waits_over_runs_that_find_nothing_out() {
+        let (check, is_asked, tell) = puppet();
+        let clock = ManualClock::new();
+        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+        let (answers, answered) = channel();
+        is_asked.recv().unwrap();
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        tell.send(Health::Unknown).unwrap();
+        clock.advance_and_settle(Duration::ZERO);
+        // Nobody starts a run by asking: the schedule goes on.
+        assert_eq!(prober.board().glance(), None);
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        clock.advance_and_settle(Duration::ZERO);
+        assert!(is_asked.try_recv().is_err() && answered.try_recv().is_err());
+        clock.advance(SECOND);
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        for _ in 0..2 {
+            assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
+        }
+        assert_eq!(prober.board().published().runs, 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! that the close is an orderly one and the service's log stays clean.
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::check::Check;
@@ -23,6 +23,9 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// What a detail quotes of an answer that is not the expected one.
 const QUOTED_MAX: usize = 100;
+
+/// An IPv6 address with its port, seldom more.
+const ADDRESS_LEN_USUAL: usize = 48;
 
 /// How long a service is given to end the connection when something was sent to it that it may
 /// answer: long enough for one that is near, short for one that never does.
@@ -172,13 +175,25 @@ way_to_target!(TcpCheck);
 impl Check for TcpCheck {
     fn check(&mut self) -> Outcome {
         let mut reached = Vec::new();
-        converse(&self.target, self.timeout, |conversation| {
-            reached.push(conversation.peer().to_string());
+        let outcome = converse(&self.target, self.timeout, |conversation| {
+            reached.push(conversation.peer());
             match self.talk(conversation) {
-                Ok(reason) => Outcome::new(Health::Ok, reason).with_detail(reached.join(" ")),
+                Ok(reason) => Outcome::new(Health::Ok, reason),
                 Err(outcome) => outcome,
             }
-        })
+        });
+        if outcome.health != Health::Ok {
+            return outcome;
+        }
+        let mut detail = String::with_capacity(ADDRESS_LEN_USUAL);
+        for peer in reached {
+            if !detail.is_empty() {
+                detail.push(' ');
+            }
+            // Invariant: writing to a string does not fail.
+            let _ = write!(detail, "{peer}");
+        }
+        outcome.with_detail(detail)
     }
 
     fn budget(&self) -> Option<Duration> {

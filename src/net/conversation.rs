@@ -223,10 +223,8 @@ impl Conversation {
     /// Closes at once and politely: closing with bytes unread would reset the connection, and many
     /// a service logs that as an error.
     pub(crate) fn close(self) {
-        // An error here means that the peer closed first, and then there is nothing to be polite
-        // to.
-        let _ = self.stream.shutdown(Shutdown::Write);
-        let mut farewell = [0; 512];
+        // Every check ends here, with the least of stack left.
+        let mut farewell = [0; 128];
         for _ in 0..FAREWELL_BYTES_MAX / farewell.len() {
             match read_now(&self.stream, &mut farewell) {
                 Ok(len) if len > 0 => {}

@@ -152,8 +152,9 @@ impl Target {
             socket::reset_on_close(&stream)?;
         }
         // TCP's simultaneous open connects a socket to itself when the port of a dead service is
-        // among the ephemeral ones. Nobody listens there.
-        if stream.local_addr()? == stream.peer_addr()? {
+        // among the ephemeral ones. Nobody listens there. Its two ports are the same then.
+        let local = stream.local_addr()?;
+        if local.port() == address.port() && local == stream.peer_addr()? {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         Ok(stream)

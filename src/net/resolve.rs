@@ -127,6 +127,8 @@ impl Resolver {
         })
     }
 
+    /// Never inlined: who asks for a numeric address has no stack to spare for it.
+    #[inline(never)]
     fn lookup(
         self: &Arc<Self>,
         host: &str,

@@ -31,6 +31,15 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def table(title, head, rows):
+    print(f"\n### {title}\n")
+    print("|", " | ".join(head), "|")
+    print("|" + "--|" * len(head))
+    for row in rows:
+        print("|", " | ".join(map(str, row)), "|")
+    sys.stdout.flush()
+
+
 # ---- Processes: everything that is started is remembered here, and ended at the end.
 
 started = []
@@ -185,7 +194,7 @@ class Failover(Server):
     more = ""  # Further components of the next start.
 
     def argv(self, connections):
-        path = os.path.join(self.work, "failover.conf")
+        path = os.path.join(self.work, f"{self.name}.conf")
         with open(path, "w") as file:
             file.write(f"""
 server

@@ -23,26 +23,6 @@ pub(super) fn without_return(line: &str) -> &str {
     }
 }
 
-/// A value without the blanks around it.
-pub(super) fn without_blanks(value: &str) -> &str {
-    let is_blank = |byte: u8| byte == b' ' || byte == b'\t';
-    let mut bytes = value.as_bytes();
-    let mut start = 0;
-    while let [first, rest @ ..] = bytes {
-        if !is_blank(*first) {
-            break;
-        }
-        (bytes, start) = (rest, start + 1);
-    }
-    while let [rest @ .., last] = bytes {
-        if !is_blank(*last) {
-            break;
-        }
-        bytes = rest;
-    }
-    &value[start..start + bytes.len()]
-}
-
 /// A path without the slashes that it begins with.
 pub(super) fn without_slashes(path: &str) -> &str {
     let slashes = place_of(path, |byte| byte != b'/');
@@ -67,11 +47,6 @@ mod tests {
             );
             let without = text.strip_suffix('\r').unwrap_or(text);
             assert_eq!(without_return(text), without, "{text:?}");
-            assert_eq!(
-                without_blanks(text),
-                text.trim_matches([' ', '\t']),
-                "{text:?}"
-            );
             assert_eq!(
                 without_slashes(text),
                 text.trim_start_matches('/'),

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::ascii::{cut, place_of, without_blanks, without_return, without_slashes};
+use super::ascii::{cut, place_of, without_return, without_slashes};
 use super::target::{absolute_path, percent_decoded, query};
 
 /// A head longer than this is refused: eight times what browsers send without cookies.
@@ -231,7 +231,7 @@ pub(super) fn header_lines(headers: &str) -> impl Iterator<Item = &str> {
 /// Name as sent, value without the blanks around it.
 pub(super) fn split_header(line: &str) -> Option<(&str, &str)> {
     let (name, value) = cut(line, b':')?;
-    Some((name, without_blanks(value)))
+    Some((name, value.trim_ascii()))
 }
 
 impl<'a> Framing<'a> {
