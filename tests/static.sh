@@ -72,7 +72,8 @@ packs_relocations() {
 
 # Prints the linker's flags. musl's std brings its start-up files and libc along, so that the
 # toolchain's lld is enough for it, on every machine for every other; it also makes one of functions
-# that are the same. `-z muldefs` is for src/sys/lean.rs.
+# that are the same. `-z muldefs` is for src/sys/lean.rs; without padding between what is run and
+# what is read, as lld does it anyway.
 linker_flags() {
     variable=CARGO_TARGET_$(printf %s "$target" | tr 'a-z-' 'A-Z_')_LINKER
     before=-Wl,
@@ -90,7 +91,7 @@ linker_flags() {
     else
         die "no linker for $target; expected $cross_cc (Debian: gcc-${cross_cc%-gcc})"
     fi
-    printf %s "-C link-arg=$before-zmuldefs"
+    printf %s "-C link-arg=$before-zmuldefs -C link-arg=$before-znoseparate-code"
     if packs_relocations; then
         printf %s " -C link-arg=$before-zpack-relative-relocs"
     fi
