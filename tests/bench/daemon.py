@@ -233,9 +233,9 @@ class DaemonSections:
                 self.ended(f"{count} components", why)
         table(f"Components that are asked every second over {PORTS} ports, for {seconds} s",
               ["components", "probes", "late us: p50", "p99", "p99.9", "max", "skipped",
-               "firsts: spread ms", "most in 10 ms", "% of a core", "the limit's",
-               "VmRSS KiB", "threads",
-               "kernel stacks KiB", "idle thread late us: p99"], rows)
+               "unseen, or twice", "firsts: spread ms", "most in 10 ms", "% of a core",
+               "the limit's", "VmRSS KiB", "threads", "kernel stacks KiB",
+               "idle thread late us: p99"], rows)
 
     def watch(self, count, seconds):
         settle = 4.0 + count / 1000
@@ -260,7 +260,7 @@ class DaemonSections:
         if count == GATED_COMPONENTS:
             self.gate_watch(seen, skipped + missing, cpu, limit, rss)
         return [f"{count:,}", f"{seen['probes']:,}", seen["p50_us"], seen["p99_us"],
-                seen["p999_us"], seen["max_us"], skipped + missing, f"{seen['first_ms']:,}",
+                seen["p999_us"], seen["max_us"], skipped, missing, f"{seen['first_ms']:,}",
                 seen["burst"], f"{cpu:.1f}", f"{limit:.1f}", f"{rss:,}", threads,
                 f"{threads * KERNEL_STACK_KIB:,}", seen["noise_p99_us"]]
 
