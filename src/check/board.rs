@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::history::{History, Run};
 pub(crate) use crate::check::news::News;
-use crate::check::prober::{Begin, Schedule, Settings};
+use crate::check::prober::{Schedule, Settings};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -453,6 +453,16 @@ impl Board {
             answer_all(askers, Answer::State(self.state()));
         }
     }
+}
+
+/// Whether a prober runs its check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    Now,
+    /// Nothing is due and nobody asked.
+    NotYet,
+    /// It was stopped.
+    Never,
 }
 
 impl std::fmt::Debug for Board {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
-use crate::check::board::Board;
+use crate::check::board::{Begin, Board};
 use crate::clock::{Clock, Moment, Waiter};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -83,16 +83,6 @@ pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
     // More missed starts than fit are more than a lifetime of them.
     let strides = u32::try_from(strides).unwrap_or(u32::MAX);
     (interval.saturating_mul(strides), strides - 1)
-}
-
-/// Whether a prober runs its check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
-    Now,
-    /// Nothing is due and nobody asked.
-    NotYet,
-    /// It was stopped.
-    Never,
 }
 
 /// How a prober is to be.

@@ -2,10 +2,10 @@
  *
  *   targets PORT,PORT,... --components N [--seconds S]
  *
- * Each component has an address of its own, so that the listener tells who was asked. Each connection is accepted, its moment
- * noted, and closed. A component's probes are compared with a grid of its own, one a second, that
- * begins at the earliest of them: what a probe is later than that is its lateness. That includes
- * the time that this program took to wake up.
+ * Each component has an address of its own, so that the listener tells who was asked. Each
+ * connection is accepted, its moment noted, and closed. A component's probes are compared with a
+ * grid of its own, one a second, that begins at the earliest of them: what a probe is later than
+ * that is its lateness. That includes the time that this program took to wake up.
  *
  * "ready" is printed when all of them listen. SIGUSR1 begins the measurement: the lateness of what
  * was accepted before is not counted. After S seconds or at SIGTERM one line is printed:
