@@ -237,7 +237,12 @@ impl Daemon {
         }
         let count = fresh.len();
         for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
-            let component = built.start(first_delay(index, count, &judging))?;
+            let settling = if old.is_some() {
+                SETTLING
+            } else {
+                Duration::ZERO
+            };
+            let component = built.start(settling + first_delay(index, count, &judging))?;
             // What a human put the one before into goes on.
             let maint = match old {
                 Some(old) => old.board().published().maint,
@@ -398,5 +403,5 @@ fn first_delay(index: usize, count: usize, judging: &Judging) -> Duration {
     };
     let parts = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let step = SPREAD.min(pace.every.duration() / parts(count.max(1)));
-    SETTLING + step * parts(index)
+    step * parts(index)
 }

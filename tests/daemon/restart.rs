@@ -62,7 +62,10 @@ fn resets_that_are_due_survive_and_those_that_were_given_stay_given() {
 fn a_failure_under_maintenance_awaits_its_reset_after_a_restart_too() {
     for mode in ["mode=hold", "mode=drain"] {
         let mut house = house(&config());
+        // It may have been asked before its file was there.
         house.write("latched", "");
+        let (status, said) = house.admin("POST", "/-/reset/latched", "");
+        assert_eq!(status, 200, "{said}");
         house.comes_to("/latched", "OK");
         house.maintain("latched", mode);
         house.remove("latched");

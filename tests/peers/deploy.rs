@@ -186,6 +186,8 @@ fn the_daemon_gets_by_with_the_system_calls_that_its_unit_grants() {
     let mut traced = command(strace);
     traced
         .arg("-f")
+        // A strace that is told to end tells what it traces; by default it would not listen.
+        .arg("-I2")
         .arg("-qq")
         .arg("-o")
         .arg(&trace)
