@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +14,7 @@ use failover::{
 };
 
 use crate::support::{
-    PATIENCE, Served, a_moment, body, eventually, exact, expect_panics, rest, status,
+    PATIENCE, Served, a_moment, body, eventually, exact, expect_panics, has_answer, rest, status,
 };
 
 /// `bob` with the password `pass`, as `htpasswd -nbs` writes it.
@@ -239,12 +238,6 @@ fn more_posts_than_can_wait_are_told_to_come_again() {
     clients.resize_with(CLIENTS, client);
     // GETs do not wait for POSTs.
     assert_eq!(served.get("/a"), "OK");
-    let has_answer = |client: &TcpStream| {
-        client.set_nonblocking(true).unwrap();
-        let has = client.peek(&mut [0]).is_ok();
-        client.set_nonblocking(false).unwrap();
-        has
-    };
     // The first one is acted on, 64 wait.
     let refused = || clients.iter().filter(|client| has_answer(client)).count();
     eventually("the others are refused", || refused() == CLIENTS - 65);

@@ -105,6 +105,14 @@ pub(crate) fn client(address: SocketAddr, sent: impl AsRef<[u8]>) -> TcpStream {
     stream
 }
 
+/// Whether there is something to read, or an end, now.
+pub(crate) fn has_answer(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    let has = client.peek(&mut [0]).is_ok();
+    client.set_nonblocking(false).unwrap();
+    has
+}
+
 /// All that comes until an orderly end; a reset is a failure.
 #[track_caller]
 pub(crate) fn rest(mut stream: TcpStream) -> String {
