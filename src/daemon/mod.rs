@@ -50,7 +50,8 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         .map(Arc::new)
         .map_err(|error| Error::system("NOTIFY_SOCKET cannot be used", error))?;
     let keep = Arc::new(Keep::open(plan.server.state_dir.as_deref(), log.clone())?);
-    let server = Arc::new(places::open(&plan.server, &log)?);
+    let places = Places::of(&plan.server);
+    let server = Arc::new(places.open(&plan.server, &log)?);
     let watch = Watch::start(&server, keep.clone(), &log)?;
     let daemon = Arc::new(Daemon {
         path,
@@ -61,7 +62,7 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         watch,
         changing: Mutex::default(),
         loaded: Mutex::new(Loaded {
-            places: Places::of(&plan.server),
+            places,
             at_start: AtStart::of(&plan.server),
             ..Loaded::default()
         }),
@@ -192,7 +193,7 @@ impl Daemon {
         }
         let mut plans = plan.components;
         let components = self.components_of(&mut plans, &loaded.plans)?;
-        let places = Places::of(&plan.server);
+        let mut places = Places::of(&plan.server);
         places.replace(&loaded.places, &self.server)?;
         self.watch.follow(&plans);
         self.server.set_site(site);

@@ -52,7 +52,7 @@ pub(crate) use admin::{Admin, Config};
 pub use agent::{AgentAdmin, AgentReply, AgentSettings, AgentView};
 use desk::Desk;
 pub use listening::ListenSettings;
-use listening::{Listeners, Listening};
+use listening::{Listeners, Listening, Which};
 use park::Inbox;
 use pulse::Pulse;
 pub use reports::METRICS;
@@ -226,7 +226,12 @@ impl HealthCheckServer {
     /// Stops listening on that address, and trying to. Connections that were accepted are
     /// answered. Whether it was listened on.
     pub fn close(&self, address: SocketAddr) -> bool {
-        self.shared.close_listener(address)
+        self.shared.close_listener(Which::At(address))
+    }
+
+    /// The same of the one that has this number.
+    pub(crate) fn close_numbered(&self, number: usize) -> bool {
+        self.shared.close_listener(Which::Numbered(number))
     }
 
     /// The addresses that are listened on now, with the ports that the system chose, in the order

@@ -213,6 +213,27 @@ fn listeners_come_go_and_change_their_rules() {
 }
 
 #[test]
+fn a_place_whose_port_the_system_chose_is_closed_when_it_is_gone() {
+    for rules in ["", " only components"] {
+        let places = |lines: &str| format!("{lines}{QUICK}component a\n file /\n");
+        let house = house(&places(&format!(" listen 127.0.0.1:0{rules}\n")));
+        let line = house.daemon().line_with("listening on ");
+        let other: SocketAddr = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert_ne!(other, house.address());
+        house.comes_to("/a", "OK");
+        assert_eq!(get(other, "/a"), "OK");
+        // Everything else may change around it.
+        house.reload(&places(&format!(
+            " listen 127.0.0.1:0{rules}\n agent-listen 127.0.0.1:0\n"
+        )));
+        assert_eq!(get(other, "/a"), "OK");
+        house.reload(&places(""));
+        assert!(TcpStream::connect(other).is_err());
+        assert_eq!(house.word("/a"), "OK");
+    }
+}
+
+#[test]
 fn a_reset_that_is_due_is_a_humans_to_give_and_not_an_editors() {
     let with =
         |line: &str| format!("{QUICK}component a\n file DIR/a\n{line}component b\n file /\n");
