@@ -272,11 +272,6 @@ impl Components {
             .map(|place| table[place].clone())
     }
 
-    /// The one that is mounted under that one's name now; the same if there is none any more.
-    pub(crate) fn newest(&self, component: Arc<Component>) -> Arc<Component> {
-        self.find(component.name().as_bytes()).unwrap_or(component)
-    }
-
     /// The component if there is one only.
     pub(crate) fn only(&self) -> Option<Arc<Component>> {
         match locked(&self.table).as_slice() {

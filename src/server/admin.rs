@@ -113,6 +113,8 @@ pub(super) const NOBODY_MAY: &str = "over TCP nothing can be changed here until 
                                      maint` and `failover reset` go over the admin socket and \
                                      need neither";
 
+pub(super) const NO_SUCH_COMPONENT: &str = "there is no component of that name";
+
 /// Does it if its sender may have it done, and answers.
 pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
     let asked = Asked {
@@ -184,19 +186,19 @@ impl Act {
         } else {
             shared.admin().alone()
         };
-        let act = self.now(shared);
+        // Another configuration may have come meanwhile.
+        let now = |component: &Component| shared.components.find(component.name().as_bytes());
+        let act = match &self {
+            Act::Reload => Some(Act::Reload),
+            Act::Maint(component) => now(component).map(Act::Maint),
+            Act::Reset(component) => now(component).map(Act::Reset),
+        };
+        let Some(act) = act else {
+            return (self, Reply::new(404, format!("ERROR: {NO_SUCH_COMPONENT}")));
+        };
         let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, asked)));
         let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
         (act, reply)
-    }
-
-    /// The same for what is mounted by now: another configuration may have come meanwhile.
-    fn now(self, shared: &Shared) -> Act {
-        match self {
-            Act::Reload => Act::Reload,
-            Act::Maint(component) => Act::Maint(shared.components.newest(component)),
-            Act::Reset(component) => Act::Reset(shared.components.newest(component)),
-        }
     }
 
     /// Its fields in a line of log.
@@ -331,5 +333,93 @@ impl Fields {
         fields
             .find(|(is, _)| is == name)
             .map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process;
+
+    use super::*;
+    use crate::client::admin::AdminSocket;
+    use crate::component::{About, Components, Mount};
+    use crate::decide::oneshot::Oneshot;
+    use crate::log::Log;
+    use crate::server::HealthCheckServer;
+
+    /// A server behind an admin socket of its own, with components that can be reset.
+    struct Site {
+        server: HealthCheckServer,
+        path: PathBuf,
+    }
+
+    impl Site {
+        fn new(test: &str, names: &[&str]) -> Site {
+            let name = format!("failover-{test}-{}.sock", process::id());
+            let path = std::env::temp_dir().join(name);
+            let builder = HealthCheckServer::builder().log(Log::none());
+            let server = builder.admin_socket(&path).open().unwrap();
+            for name in names {
+                let reset = Oneshot::new(State::Fail);
+                let mount = Mount {
+                    name: name.to_string(),
+                    check: Box::new(reset.clone()),
+                    on_post: Some(Box::new(reset)),
+                    about: About {
+                        manual_reset: true,
+                        ..About::default()
+                    },
+                };
+                server.components().add(mount).unwrap();
+            }
+            Site { server, path }
+        }
+
+        fn post(&self, target: &str, fields: &str) -> (u16, String) {
+            let socket = AdminSocket::new(&self.path);
+            let answer = socket.request("POST", target, fields.as_bytes());
+            let (status, text) = answer.unwrap();
+            (status, String::from_utf8(text).unwrap())
+        }
+    }
+
+    /// Where what waits for its turn finds another configuration, without any component.
+    struct Reloaded(Arc<Components>);
+
+    impl Admin for Reloaded {
+        fn reload(&self) -> Result<u64, String> {
+            Ok(2)
+        }
+
+        fn generation(&self) -> u64 {
+            2
+        }
+
+        fn config(&self) -> Config {
+            Config::default()
+        }
+
+        fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+            let left = self.0.all().into_iter().skip(1).collect();
+            self.0.replace(left).unwrap();
+            None
+        }
+    }
+
+    #[test]
+    fn what_is_gone_when_its_turn_comes_is_not_there() {
+        let site = Site::new("gone", &["a", "b", "c"]);
+        let components = site.server.components().clone();
+        site.server.administer(Arc::new(Reloaded(components)));
+        let running = site.server.start().unwrap();
+        let gone = format!("ERROR: {NO_SUCH_COMPONENT}");
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone.clone()));
+        assert_eq!(site.post("/-/reset/b", ""), (404, gone.clone()));
+        assert_eq!(site.post("/c", "").0, 404);
+        // As for what was never there.
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone));
+        site.server.handle().shutdown();
+        running.wait();
     }
 }
