@@ -89,6 +89,8 @@ struct Known {
 struct Turn {
     running: bool,
     wanted: bool,
+    /// Nothing runs yet, whoever wants it.
+    held: bool,
     stopped: bool,
     /// Only who waits already is answered yet.
     closing: bool,
@@ -120,7 +122,8 @@ impl Board {
             Schedule::Every { delay, .. } => delay,
             Schedule::OnRequest => Duration::ZERO,
         };
-        let fresh_until = settings.stale_after.map(|after| now + delay + after);
+        let stale_after = settings.stale_after.filter(|_| !settings.held);
+        let fresh_until = stale_after.map(|after| now + delay + after);
         let known = Known {
             published,
             held: standing,
@@ -132,7 +135,10 @@ impl Board {
         };
         Board {
             known: Mutex::new(known),
-            turn: Mutex::new(Turn::default()),
+            turn: Mutex::new(Turn {
+                held: settings.held,
+                ..Turn::default()
+            }),
             bell,
             clock: settings.clock.clone(),
             stale_after: settings.stale_after,
@@ -335,6 +341,12 @@ impl Board {
         left
     }
 
+    /// Lets one that is held begin.
+    pub(crate) fn release(&self) {
+        locked(&self.turn).held = false;
+        self.bell.ring();
+    }
+
     /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
     pub(crate) fn stop(&self) {
         answer_all(self.retire(None), Answer::Late);
@@ -421,6 +433,19 @@ impl Board {
         locked(&self.known).published.skipped += starts;
     }
 
+    /// When the first run of a schedule begins; `None` while it is held.
+    pub(super) fn first_due(&self, delay: Duration) -> Option<Moment> {
+        if locked(&self.turn).held {
+            return None;
+        }
+        let due = self.clock.now() + delay;
+        let mut known = locked(&self.known);
+        if known.fresh_until.is_none() {
+            known.fresh_until = self.stale_after.map(|after| due + after);
+        }
+        Some(due)
+    }
+
     /// Whether the prober is to run now, because its schedule says so or somebody asked.
     pub(super) fn begin(&self, is_due: bool) -> Begin {
         let mut turn = locked(&self.turn);
@@ -428,7 +453,7 @@ impl Board {
         if turn.stopped || is_over {
             return Begin::Never;
         }
-        if !is_due && !turn.wanted {
+        if turn.held || (!is_due && !turn.wanted) {
             return Begin::NotYet;
         }
         turn.wanted = false;

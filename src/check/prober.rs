@@ -2,7 +2,8 @@
 //!
 //! A prober runs its check when its schedule says so, when somebody asks, or both; never two runs
 //! at a time. What it found is published on a [`Board`], and the prober answers the callers who
-//! waited there for the run. A check that panics is an unknown outcome; a check that hangs makes
+//! waited there for the run. One that is held has its thread and does nothing with it: so all of a
+//! configuration can be ready before any of it begins. A check that panics is an unknown outcome; a check that hangs makes
 //! its board stale and harms nobody else.
 #![forbid(unsafe_code)]
 
@@ -97,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Arc<dyn Clock>,
     /// How much stack the check needs.
     pub(crate) stack: Stack,
+    /// Whether nothing is due, and its delay does not begin, before [`Board::release`].
+    pub(crate) held: bool,
 }
 
 /// The name of the threads that run checks.
@@ -152,12 +155,12 @@ struct Run {
 
 impl Run {
     fn until_stopped(&mut self) {
-        let mut due = match self.settings.schedule {
-            Schedule::Every { delay, .. } => Some(self.settings.clock.now() + delay),
-            Schedule::OnRequest => None,
-        };
+        let mut due = self.first_due();
         loop {
             self.waiter.wait(due);
+            if due.is_none() {
+                due = self.first_due();
+            }
             let now = self.settings.clock.now();
             let is_due = due.is_some_and(|due| now >= due);
             match self.board.begin(is_due) {
@@ -172,6 +175,14 @@ impl Run {
             let phase = self.board.publish(outcome, judged);
             self.board.end();
             due = due.map(|due| self.next_due(due, now, phase));
+        }
+    }
+
+    /// When a schedule's first run begins; `None` while it is held.
+    fn first_due(&self) -> Option<Moment> {
+        match self.settings.schedule {
+            Schedule::Every { delay, .. } => self.board.first_due(delay),
+            Schedule::OnRequest => None,
         }
     }
 
@@ -246,6 +257,7 @@ mod tests {
             stale_after: Some(SECOND * 3),
             clock: Arc::new(clock.clone()),
             stack: Stack::Users,
+            held: false,
         }
     }
 
@@ -407,6 +419,72 @@ mod tests {
         clock.advance(SECOND * 4);
         assert_eq!(prober.board().expire(Instant::now()), 0);
         assert_eq!(answered.recv().unwrap(), Answer::Late);
+    }
+
+    #[test]
+    fn one_that_is_held_asks_nothing_and_its_delay_begins_at_its_release() {
+        let clock = ManualClock::new();
+        let (check, is_asked, tell) = puppet();
+        let schedule = Schedule::Every {
+            pace: Pace::even(Span::try_from(1).unwrap()),
+            delay: SECOND,
+        };
+        let held = |check| {
+            let settings = settings(schedule, &clock);
+            Prober::start(
+                check,
+                Settings {
+                    held: true,
+                    ..settings
+                },
+            )
+            .unwrap()
+        };
+        let prober = held(check);
+        let (answers, answered) = channel();
+        // Wishes are kept, and time that passes makes nothing stale.
+        assert!(prober.board().ask(asker(&answers)).is_ok());
+        prober.board().nudge();
+        clock.advance_and_settle(SECOND * 100);
+        assert!(is_asked.try_recv().is_err());
+        assert_eq!(prober.board().expire(Instant::now()), 1);
+        prober.board().release();
+        is_asked.recv().unwrap();
+        tell.send(Health::Unknown).unwrap();
+        settle(&clock, &prober, 1);
+        clock.advance_and_settle(SECOND - Duration::from_nanos(1));
+        assert!(is_asked.try_recv().is_err());
+        clock.advance(Duration::from_nanos(1));
+        is_asked.recv().unwrap();
+        tell.send(Health::Ok).unwrap();
+        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
+
+        let (check, is_asked, _tell) = puppet();
+        drop(held(check));
+        assert!(is_asked.recv().is_err(), "its thread has ended");
+    }
+
+    #[test]
+    fn one_that_was_held_is_stale_by_the_time_of_its_release() {
+        let clock = ManualClock::new();
+        let (check, is_asked, _tell) = puppet();
+        let settings = settings(every_second(), &clock);
+        let settings = Settings {
+            held: true,
+            ..settings
+        };
+        let prober = Prober::start(check, settings).unwrap();
+        clock.advance_and_settle(SECOND * 100);
+        prober.board().release();
+        is_asked.recv().unwrap();
+        let reason = || {
+            prober.board().look();
+            prober.board().published().outcome.reason
+        };
+        clock.advance(SECOND * 3);
+        assert_eq!(reason(), Reason::NotYetKnown);
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(reason(), Reason::Stale);
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl Built {
         self.mount.on_post = self.mount.on_post.take().map(wrap);
     }
 
-    /// Starts its thread; the first check begins after `delay`, unless its plan says otherwise.
+    /// Starts its thread. It asks nothing before it is released; the first check begins so long
+    /// after that, unless its plan says otherwise.
     ///
     /// # Errors
     /// No thread could be had.
@@ -100,7 +101,8 @@ impl Built {
                 .initial_state(self.start)
                 .delay(self.judging.delay.unwrap_or(delay))
                 .clock(self.clock.clone())
-                .own_stack();
+                .own_stack()
+                .held();
             if let Some(limit) = self.judging.stale_after {
                 background = background.stale_after(limit)?;
             }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
-use crate::component::{Component, OnPost, Post, Reply};
+use crate::component::{Component, OnPost, Post, Reply, Table};
 use crate::config::build::{self, Resumed};
 use crate::config::component::{ComponentPlan, Judging, Schedule};
 use crate::config::plan::{self, Plan};
@@ -192,12 +192,14 @@ impl Daemon {
             self.log.line(Level::Warning, format_args!("{text}"));
         }
         let mut plans = plan.components;
-        let components = self.components_of(&mut plans, &loaded.plans)?;
+        let table = Table::of(self.components_of(&mut plans, &loaded.plans)?)?;
         let mut places = Places::of(&plan.server);
         places.replace(&loaded.places, &self.server)?;
+        // From here on nothing can go wrong. Nobody is told of a component before it is known
+        // what is done about it.
         self.watch.follow(&plans);
         self.server.set_site(site);
-        self.server.components().replace(components)?;
+        self.server.components().replace(table);
         loaded.places = places;
         loaded.plans = plans;
         loaded.generation += 1;
@@ -238,12 +240,7 @@ impl Daemon {
         }
         let count = fresh.len();
         for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
-            let settling = if old.is_some() {
-                SETTLING
-            } else {
-                Duration::ZERO
-            };
-            let component = built.start(settling + first_delay(index, count, &judging))?;
+            let component = built.start(first_delay(index, count, &judging))?;
             // What a human put the one before into goes on.
             let maint = match old {
                 Some(old) => old.board().published().maint,
@@ -392,10 +389,6 @@ fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>
 
 /// So much later than the one before the next of many checks begins, where its pace allows.
 const SPREAD: Duration = Duration::from_millis(10);
-
-/// Until everything of a new configuration is in its place; a check that begins before would run
-/// beside the one whose place it takes.
-const SETTLING: Duration = Duration::from_millis(20);
 
 /// The delay of the first check of the one with that index among so many that begin.
 fn first_delay(index: usize, count: usize, judging: &Judging) -> Duration {

@@ -343,7 +343,7 @@ mod tests {
 
     use super::*;
     use crate::client::admin::AdminSocket;
-    use crate::component::{About, Components, Mount};
+    use crate::component::{About, Components, Mount, Table};
     use crate::decide::oneshot::Oneshot;
     use crate::log::Log;
     use crate::server::HealthCheckServer;
@@ -402,7 +402,7 @@ mod tests {
 
         fn alone(&self) -> Option<MutexGuard<'_, ()>> {
             let left = self.0.all().into_iter().skip(1).collect();
-            self.0.replace(left).unwrap();
+            self.0.replace(Table::of(left).unwrap());
             None
         }
     }

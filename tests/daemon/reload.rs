@@ -4,8 +4,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use crate::house::{QUICK, Status, free_address, house};
+use crate::load::counting;
 use crate::support::{Daemon, a_moment, ask, client, eventually, get, rest};
 
 const SUCCESSFUL: &str = "failover_config_last_reload_successful";
@@ -210,6 +212,35 @@ fn listeners_come_go_and_change_their_rules() {
     house.reload(&places(""));
     assert!(!listens(one));
     assert_eq!(house.word("/a"), "OK", "and here nothing has changed");
+}
+
+/// So many that giving each its thread takes longer than the first few would wait.
+const MANY: u64 = 1_000;
+
+#[test]
+fn nothing_of_a_configuration_asks_before_all_of_it_is_in_force() {
+    let ((one, asked_one), (other, asked_other)) = (counting(), counting());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!(" listen {}\n", taken.local_addr().unwrap());
+    let many = |listens: &str, target: SocketAddr| -> String {
+        let defaults = "defaults\n every 2s\n timeout 1s\n stale-after 1h\n";
+        let component = |number| format!("component c{number}\n tcp {target}\n");
+        let components: String = (0..MANY).map(component).collect();
+        format!("{listens}{defaults}{components}")
+    };
+    let house = house("component a\n file /\n");
+    // What goes wrong last goes wrong.
+    house.refused(&many(&taken, one));
+    a_moment();
+    assert_eq!(asked_one.load(Ordering::SeqCst), 0);
+    house.reload(&many("", one));
+    eventually("all have asked", || {
+        asked_one.load(Ordering::SeqCst) >= MANY
+    });
+    // The same of those that would take the place of others.
+    house.refused(&many(&taken, other));
+    a_moment();
+    assert_eq!(asked_other.load(Ordering::SeqCst), 0);
 }
 
 #[test]
