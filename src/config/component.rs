@@ -13,10 +13,12 @@ use super::problem::{At, Problems};
 use super::schema::Place;
 use super::section::Section;
 use super::server::{Credential, credential};
+use crate::auth::Guard;
 use crate::check::Check;
 use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
 use crate::decide::rules::Rules;
+use crate::error::Error;
 use crate::health::State;
 use crate::units::{Rule, Span, Threshold};
 
@@ -50,6 +52,8 @@ pub(crate) struct ComponentPlan {
     pub(crate) only_if: Vec<Name>,
     pub(crate) track: Option<Track>,
     pub(crate) reset: Option<Option<Credential>>,
+    /// Who may report or reset, once that was opened; taken when it is given its threads.
+    pub(crate) guard: Option<Guard>,
     /// As they stand, for what is wrong only together with others.
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) window: Option<Duration>,
@@ -155,6 +159,7 @@ impl ComponentPlan {
             reset: section
                 .find("manual-reset")
                 .map(|setting| credential(setting, problems)),
+            guard: None,
             connect_timeout: section.span("connect-timeout"),
             window: section.span("window"),
             asks: Some(asks?),
@@ -162,6 +167,20 @@ impl ComponentPlan {
             about,
             settings,
         })
+    }
+
+    /// Opens the file of who may report or reset, where it names one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is none.
+    pub(crate) fn open(&mut self) -> Result<(), Error> {
+        let credential = match (&self.reset, &self.asks) {
+            (Some(reset), _) => reset.as_ref(),
+            (None, Some(Asks::Heartbeat { credential, .. })) => credential.as_ref(),
+            _ => None,
+        };
+        self.guard = credential.map(Credential::open).transpose()?;
+        Ok(())
     }
 
     /// Its setting of that keyword, its own or from the defaults.

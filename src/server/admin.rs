@@ -2,7 +2,8 @@
 //!
 //! Whoever asks over a trusted listener may; anybody else needs an administrator's credentials,
 //! and where none are configured nobody may. What is done is done by an [`Admin`], one thing at a
-//! time, and one line of log says what and who. Answers are plain text, a line for people; the
+//! time, and one line of log says what and who. A reload has a desk of its own, since nobody knows
+//! how long its files take to read. Answers are plain text, a line for people; the
 //! status is for programs:
 //!
 //! | status | means |
@@ -128,13 +129,22 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
             Ok(by) => by,
             Err(bytes) => return caller.answer(shared, bytes),
         };
-        // What a panic leaves half done is its own room's affair; the desk goes on.
-        let (act, reply) = act.alone(shared, &asked);
-        let (name, what) = act.words();
-        let (status, text) = (reply.status(), reply.text().escape_debug());
-        let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
-        shared.log.line(Level::Notice, line);
-        answer_act(shared, caller, &act, &reply);
+        let is_reload = matches!(act, Act::Reload);
+        let doing: Work = Box::new(move |shared, caller| {
+            // What a panic leaves half done is its own room's affair; the desk goes on.
+            let (act, reply) = act.alone(shared, &asked);
+            let (name, what) = act.words();
+            let (status, text) = (reply.status(), reply.text().escape_debug());
+            let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
+            shared.log.line(Level::Notice, line);
+            answer_act(shared, caller, &act, &reply);
+        });
+        if is_reload {
+            // Its files may lie on a server that is gone, and others are not to wait for that.
+            shared.reloads.submit(shared, caller, doing);
+        } else {
+            doing(shared, caller);
+        }
     })
 }
 

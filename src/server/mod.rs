@@ -106,6 +106,7 @@ struct Shared {
     posts: Arc<Desk>,
     local_acts: Arc<Desk>,
     heartbeats: Arc<Desk>,
+    reloads: Arc<Desk>,
     reports: Arc<Desk>,
     /// Who does what administrators ask for; the server itself until it is told.
     admin: OnceLock<Arc<dyn Admin>>,
@@ -179,6 +180,7 @@ impl HealthCheckServer {
             posts: Desk::new("POST", Stack::Users),
             local_acts: Desk::new("POST", Stack::Users),
             heartbeats: Desk::new("POST", Stack::Users),
+            reloads: Desk::for_reloads(),
             reports: Desk::new("report", Stack::Ours),
             admin: OnceLock::new(),
             site: Mutex::new(Arc::new(builder.site)),
@@ -449,11 +451,12 @@ impl Shared {
         self.admin.get().map_or(&NoConfig, |admin| &**admin)
     }
 
-    fn desks(&self) -> [&Arc<Desk>; 4] {
+    fn desks(&self) -> [&Arc<Desk>; 5] {
         [
             &self.posts,
             &self.local_acts,
             &self.heartbeats,
+            &self.reloads,
             &self.reports,
         ]
     }

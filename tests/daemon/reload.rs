@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
+use std::thread;
 
+use crate::hangs::make_pipe;
 use crate::house::{QUICK, Status, free_address, house};
 use crate::load::counting;
 use crate::support::{Daemon, a_moment, ask, client, eventually, get, rest};
@@ -348,7 +350,7 @@ fn who_waits_for_a_run_waits_on_for_the_one_that_takes_its_place() {
 }
 
 #[test]
-fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
+fn what_a_human_does_while_a_reload_goes_on_is_done_at_once_and_goes_on_in_what_comes_of_it() {
     let config = |more: &str| format!("{QUICK}component a\n file DIR/a\n manual-reset\n{more}");
     let house = house(&config(""));
     house.comes_to("/a", "FAIL");
@@ -360,21 +362,29 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
     {
         // The reload reads a pipe, and waits for what comes through it.
         house.remove("conf");
-        let made = Command::new("mkfifo").arg(house.path("conf")).status();
-        assert!(made.unwrap().success());
-        house.hang_up();
-        a_moment();
+        make_pipe(&house, "conf");
         let socket = house.socket();
-        let asking =
-            std::thread::spawn(move || socket.request("POST", target, fields.as_bytes()).unwrap());
-        a_moment();
-        house.configure(&config(&format!(" why \"{number}\"\n")));
-        let (status, said) = asking.join().unwrap();
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&said));
-        let generation = (number + 2).to_string();
-        eventually("the reload", || {
-            house.status().value("generation") == generation
+        let by_signal = number == 0;
+        let reloading = thread::spawn(move || match by_signal {
+            true => None,
+            false => Some(socket.request("POST", "/-/reload", b"").unwrap().0),
         });
+        if by_signal {
+            house.hang_up();
+        }
+        a_moment();
+        let (status, said) = house.admin("POST", target, fields);
+        assert_eq!(status, 200, "{said}");
+        let (status, said) = house.admin("POST", "/-/reload", "");
+        assert_eq!(status, 409, "{said}");
+        assert!(said.starts_with("ERROR: another reload "), "{said}");
+        let before = (number + 1).to_string();
+        assert_eq!(house.status().value("generation"), before);
+        assert_eq!(house.status().value("error"), "null");
+        house.configure(&config(&format!(" why \"{number}\"\n")));
+        assert!(reloading.join().unwrap().is_none_or(|status| status == 200));
+        let after = (number + 2).to_string();
+        eventually("the reload", || house.status().value("generation") == after);
         let status = house.status();
         let is_drained = status.of("a", "maint") != "null";
         assert_eq!(is_drained, fields == "mode=drain", "{}", status.0);
