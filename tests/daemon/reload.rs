@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use crate::hangs::make_pipe;
+use crate::hangs::{hangs_at, make_pipe};
 use crate::house::{QUICK, Status, free_address, house};
 use crate::load::counting;
 use crate::support::{Daemon, a_moment, ask, client, eventually, get, rest};
@@ -372,7 +372,7 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_at_once_and_goes_on_in_what_
         if by_signal {
             house.hang_up();
         }
-        a_moment();
+        let hangs = hangs_at(&house, "conf");
         let (status, said) = house.admin("POST", target, fields);
         assert_eq!(status, 200, "{said}");
         let (status, said) = house.admin("POST", "/-/reload", "");
@@ -382,6 +382,7 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_at_once_and_goes_on_in_what_
         assert_eq!(house.status().value("generation"), before);
         assert_eq!(house.status().value("error"), "null");
         house.configure(&config(&format!(" why \"{number}\"\n")));
+        drop(hangs);
         assert!(reloading.join().unwrap().is_none_or(|status| status == 200));
         let after = (number + 2).to_string();
         eventually("the reload", || house.status().value("generation") == after);

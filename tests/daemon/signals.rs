@@ -7,9 +7,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::hangs::make_pipe;
+use crate::hangs::{hangs_at, make_pipe};
 use crate::house::{House, QUICK, empty, house};
-use crate::support::{PATIENCE, a_moment, client, eventually, peer, rest};
+use crate::support::{PATIENCE, client, eventually, peer, rest};
 
 /// `bob` with the password `pass`; making sure of it takes as long as it should.
 const BOB: &str = "bob:$2y$06$I5CZEnpR5Hk6H/.Q7pQXu.x7jDAp7ELrzDtTA.T.9zovV28cSSa0a\n";
@@ -64,9 +64,22 @@ fn a_configuration_that_cannot_be_read_to_its_end_keeps_nobody_from_ending_us() 
     make_pipe(&house, "conf");
     house.hang_up();
     house.hang_up();
-    a_moment();
+    let _by_signal = hangs_at(&house, "conf");
     house.comes_to("/a", "OK");
     assert_eq!(house.end_by("-TERM").code(), Some(0));
+}
+
+#[test]
+fn neither_does_one_that_somebody_waits_for() {
+    let mut house = house("component a\n file /\n");
+    house.remove("conf");
+    make_pipe(&house, "conf");
+    let socket = house.socket();
+    let waits = thread::spawn(move || socket.request("POST", "/-/reload", b""));
+    let _for_somebody = hangs_at(&house, "conf");
+    house.comes_to("/a", "OK");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(waits.join().unwrap().is_err());
 }
 
 #[test]
