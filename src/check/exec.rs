@@ -50,7 +50,7 @@ pub enum ExitCodes {
 /// script's interpreter, is not looked at.
 ///
 /// Reasons: `exec passed`; warning `exec warned`; failures `exec failed`, `exec timeout`, `exec
-/// killed`; unknown `exec unknown`, `exec timeout` (while the run before cannot be ended), `exec
+/// killed`; unknown `exec unknown`, `exec timeout` (while the run before has not ended), `exec
 /// refused`, `exec not started`, `out of descriptors`, `out of memory`; for a value `value within
 /// limit`, and failures `value beyond limit`, `value missing`, `answer too long`.
 ///
@@ -167,6 +167,13 @@ impl ExecCheck {
         Ok(self)
     }
 
+    /// Never runs beside another of that name, also one that was put away and has not ended: it
+    /// waits for that one's end, and no longer than for its own.
+    pub(crate) fn one_of(mut self, name: &str) -> ExecCheck {
+        self.slot = Slot::of(name);
+        self
+    }
+
     fn run(&mut self) -> Result<Ended, NotRun> {
         self.slot.run(&Run {
             program: &self.program,
@@ -256,6 +263,8 @@ fn not_run(not_run: NotRun) -> Outcome {
         NotRun::Occupied(id) => unknown(Reason::ExecTimeout).with_detail(format!(
             "process {id} of the run before was killed and has not ended"
         )),
+        NotRun::Taken => unknown(Reason::ExecTimeout)
+            .with_detail("what it ran before the configuration changed has not ended"),
         NotRun::NotStarted(error) if errno::is_out_of_descriptors(&error) => {
             unknown(Reason::OutOfDescriptors)
         }

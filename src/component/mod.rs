@@ -447,7 +447,9 @@ mod tests {
         dispatcher.wait_for_end(Duration::from_secs(30));
         // That it is drained, and that its state is fail now.
         assert_eq!(told.try_iter().collect::<Vec<u64>>(), [1, 2]);
-        let error = Table::of(vec![old, new]).err().map(|error| error.to_string());
+        let error = Table::of(vec![old, new])
+            .err()
+            .map(|error| error.to_string());
         let expected = "component name \"a\" is in use; expected another";
         assert_eq!(error.as_deref(), Some(expected));
     }

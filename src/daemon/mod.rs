@@ -181,7 +181,12 @@ impl Ready {
     /// # Errors
     /// A file that cannot be read, or that is none.
     fn of(mut plan: Plan, in_force: &InForce) -> Result<Ready, Error> {
-        let guard = plan.server.admin.as_ref().map(Credential::open).transpose()?;
+        let guard = plan
+            .server
+            .admin
+            .as_ref()
+            .map(Credential::open)
+            .transpose()?;
         for new in &mut plan.components {
             let goes_on = |old: &ComponentPlan| old.name == new.name && old.runs_as(new);
             if !in_force.plans.iter().any(goes_on) {

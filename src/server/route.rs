@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::admin::{Act, NOBODY_MAY, NO_SUCH_COMPONENT};
+use super::admin::{Act, NO_SUCH_COMPONENT, NOBODY_MAY};
 use super::answers::{self, Asked, Style};
 use super::listening::Client;
 use super::reports::health::{self, Part};
