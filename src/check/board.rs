@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use crate::check::history::{History, Run};
 pub(crate) use crate::check::news::News;
 use crate::check::prober::{Schedule, Settings};
+pub(crate) use crate::check::turn::{Answer, Asker};
+use crate::check::turn::{Turn, answer_all, take_late};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -42,26 +44,6 @@ pub struct Published {
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;
 
-/// What a caller who waited gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The state after the run.
-    State(State),
-    /// The caller's time was up before the run ended.
-    Late,
-}
-
-/// A caller who waits for a run to end, without a thread.
-pub(crate) struct Asker {
-    /// When it is answered even if the run has not ended.
-    pub(crate) deadline: Instant,
-    /// Called once.
-    pub(crate) answer: Box<dyn FnOnce(Answer) + Send>,
-}
-
-/// Callers kept for one check at most. A server's limit on connections is reached long before.
-const ASKERS_MAX: usize = 16_384;
-
 /// What is known of one check, and who waits for it.
 pub struct Board {
     known: Mutex<Known>,
@@ -83,23 +65,6 @@ struct Known {
     settled: bool,
     history: History,
     watcher: Option<Watcher>,
-}
-
-#[derive(Default)]
-struct Turn {
-    running: bool,
-    wanted: bool,
-    /// Nothing runs yet, whoever wants it.
-    held: bool,
-    stopped: bool,
-    /// Only who waits already is answered yet.
-    closing: bool,
-    /// Whose callers these are, since this one was stopped for its sake.
-    successor: Option<Arc<Board>>,
-    /// Wait for the run that is on.
-    for_this: Vec<Asker>,
-    /// Wait for the run that is next.
-    for_next: Vec<Asker>,
 }
 
 impl Board {
@@ -580,33 +545,5 @@ impl Known {
             to,
             published,
         });
-    }
-}
-
-impl Turn {
-    fn has_room(&self) -> bool {
-        let is_open = !self.stopped && !self.closing;
-        is_open && self.for_this.len() + self.for_next.len() < ASKERS_MAX
-    }
-
-    /// Takes everybody who waits.
-    fn all(&mut self) -> Vec<Asker> {
-        let mut askers = mem::take(&mut self.for_this);
-        askers.append(&mut self.for_next);
-        askers
-    }
-}
-
-fn take_late(askers: &mut Vec<Asker>, now: Instant) -> Vec<Asker> {
-    let (late, left) = mem::take(askers)
-        .into_iter()
-        .partition(|asker| asker.deadline <= now);
-    *askers = left;
-    late
-}
-
-fn answer_all(askers: Vec<Asker>, answer: Answer) {
-    for asker in askers {
-        (asker.answer)(answer);
     }
 }

@@ -14,8 +14,9 @@ use crate::check::value::{Side, ValueRule};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason, State};
 use crate::net::account::Account;
-use crate::net::child::{ENDING_MAX, End, Ended, NotRun, Run, Slot};
+use crate::net::child::{ENDING_MAX, End, Ended, Run};
 use crate::net::program::{self, Unfit};
+use crate::net::slot::{NotRun, Slot};
 use crate::sys::errno;
 use crate::units::{Span, print_duration};
 
@@ -389,6 +390,7 @@ mod tests {
         let error = |number| NotRun::NotStarted(std::io::Error::from_raw_os_error(number));
         for (trouble, words) in [
             (NotRun::Occupied(7), "exec timeout"),
+            (NotRun::Taken, "exec timeout"),
             (error(2), "exec not started"),
             (error(12), "out of memory"),
             (error(24), "out of descriptors"),
