@@ -18,7 +18,6 @@ use crate::check::Check;
 use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
 use crate::decide::rules::Rules;
-use crate::error::Error;
 use crate::health::State;
 use crate::units::{Rule, Span, Threshold};
 
@@ -52,7 +51,7 @@ pub(crate) struct ComponentPlan {
     pub(crate) only_if: Vec<Name>,
     pub(crate) track: Option<Track>,
     pub(crate) reset: Option<Option<Credential>>,
-    /// Who may report or reset, once that was opened; taken when it is given its threads.
+    /// Its credential, opened; taken when it is given its threads.
     pub(crate) guard: Option<Guard>,
     /// As they stand, for what is wrong only together with others.
     pub(crate) connect_timeout: Option<Duration>,
@@ -169,18 +168,13 @@ impl ComponentPlan {
         })
     }
 
-    /// Opens the file of who may report or reset, where it names one.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or that is none.
-    pub(crate) fn open(&mut self) -> Result<(), Error> {
-        let credential = match (&self.reset, &self.asks) {
+    /// Who may report or reset, where it says so.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        match (&self.reset, &self.asks) {
             (Some(reset), _) => reset.as_ref(),
             (None, Some(Asks::Heartbeat { credential, .. })) => credential.as_ref(),
             _ => None,
-        };
-        self.guard = credential.map(Credential::open).transpose()?;
-        Ok(())
+        }
     }
 
     /// Its setting of that keyword, its own or from the defaults.

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! run -> Daemon::take (plans -> components, places, site) -> server.start -> signals, watchdog
-//!                ^-- Daemon::ready (files -> plan, credentials) <- SIGHUP, POST /-/reload
+//!                ^-- Daemon::read (files -> plan, credentials) <- SIGHUP, POST /-/reload
 //! ```
 //!
 //! A reload goes like this, and one goes on at a time:
@@ -145,7 +145,7 @@ struct Daemon {
     keep: Arc<Keep>,
     watch: Watch,
     /// What the next configuration is compared with. Held by a reload from its first file to its
-    /// end, which may never come; nobody else waits for it.
+    /// end, which may never come; nobody but another reload waits for it.
     in_force: Mutex<InForce>,
     /// Held while a configuration is taken, and while a component is changed by a human, so that
     /// neither undoes the other; never while a file of a configuration is read.
@@ -188,9 +188,12 @@ impl Ready {
             .map(Credential::open)
             .transpose()?;
         for new in &mut plan.components {
+            let Some(credential) = new.credential() else {
+                continue;
+            };
             let goes_on = |old: &ComponentPlan| old.name == new.name && old.runs_as(new);
             if !in_force.plans.iter().any(goes_on) {
-                new.open()?;
+                new.guard = Some(credential.open()?);
             }
         }
         let site = Site {

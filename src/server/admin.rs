@@ -12,8 +12,8 @@
 //! | `400` | a field is missing, unknown or cannot be read |
 //! | `401` | no credentials, or wrong ones |
 //! | `403` | there is nobody who may, or it comes from another site's page |
-//! | `404` | there is no such component |
-//! | `409` | it cannot be done as things are; nothing has changed |
+//! | `404` | there is no such component, or not any more |
+//! | `409` | it cannot be done as things are, or another reload goes on; nothing has changed |
 //! | `500` | there is nothing to hold the credentials against |
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,9 @@ use crate::wire::http::{Request, answer};
 /// What runs the server, as far as administrators may change it. What it answers `Ok` to is kept:
 /// it outlives a restart. `Err` is a sentence for people, and nothing has changed.
 pub(crate) trait Admin: Send + Sync {
-    /// Reads the configuration again and puts it in force. The generation that it then has.
+    /// Reads the configuration again and puts it in force. The generation that it then has. It may
+    /// take for ever to read, and is called on a thread that nobody else needs; while another goes
+    /// on it is refused.
     fn reload(&self) -> Result<u64, String>;
 
     /// How many configurations have been in force so far.
