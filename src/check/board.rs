@@ -116,11 +116,11 @@ impl Board {
             maint: None,
         };
         let on_request = settings.schedule == Schedule::OnRequest;
-        let delay = match settings.schedule {
-            Schedule::Every { delay, .. } => delay,
-            Schedule::OnRequest => Duration::ZERO,
+        let begins = match settings.schedule {
+            Schedule::Every { first, .. } => first.max(now),
+            Schedule::OnRequest => now,
         };
-        let fresh_until = settings.stale_after.map(|after| now + delay + after);
+        let fresh_until = settings.stale_after.map(|after| begins + after);
         let known = Known {
             published,
             held: standing,

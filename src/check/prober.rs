@@ -22,13 +22,12 @@ use crate::units::Span;
 /// When a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Schedule {
-    /// From start to start, the first one after a delay; a run that is late skips the starts it
-    /// missed.
+    /// From start to start; a run that is late skips the starts it missed.
     Every {
         /// From one start to the next.
         pace: Pace,
-        /// Before the first.
-        delay: Duration,
+        /// The first.
+        first: Moment,
     },
     /// When somebody asks.
     OnRequest,
@@ -153,7 +152,7 @@ struct Run {
 impl Run {
     fn until_stopped(&mut self) {
         let mut due = match self.settings.schedule {
-            Schedule::Every { delay, .. } => Some(self.settings.clock.now() + delay),
+            Schedule::Every { first, .. } => Some(first),
             Schedule::OnRequest => None,
         };
         loop {
@@ -256,7 +255,7 @@ mod tests {
     fn every_second() -> Schedule {
         Schedule::Every {
             pace: Pace::even(Span::try_from(1).unwrap()),
-            delay: Duration::ZERO,
+            first: Moment::default(),
         }
     }
 
@@ -533,7 +532,7 @@ mod tests {
         pace.down = Span::try_from(2).unwrap();
         let schedule = Schedule::Every {
             pace,
-            delay: Duration::ZERO,
+            first: Moment::default(),
         };
         let prober = Prober::start(check, settings(schedule, &clock)).unwrap();
         is_asked.recv().unwrap();

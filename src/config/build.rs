@@ -6,13 +6,12 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::component::{Asks, ComponentPlan, Judging, Others, Schedule};
 use super::server::Credential;
 use crate::check::Check;
 use crate::check::heartbeat::{HeartbeatCheck, Reports};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::component::group::{Follow, OnlyIf};
 use crate::component::guarded::Guarded;
 use crate::component::{Component, Components, Mount, OnPost};
@@ -87,20 +86,23 @@ impl Built {
         self.mount.on_post = self.mount.on_post.take().map(wrap);
     }
 
-    /// Starts its thread; the first check begins after `delay`, unless its plan says otherwise.
+    /// Starts its thread; the first check begins at `first`, unless its plan says otherwise.
     ///
     /// # Errors
     /// No thread could be had.
-    pub(crate) fn start(self, delay: Duration) -> Result<Component, Error> {
+    pub(crate) fn start(self, first: Moment) -> Result<Component, Error> {
         let mut mount = self.mount;
         if let Schedule::Every(pace) = self.judging.schedule {
             let mut background = Background::builder(mount.check, pace.every)?
                 .fast(pace.fast)?
                 .down(pace.down)?
                 .initial_state(self.start)
-                .delay(self.judging.delay.unwrap_or(delay))
                 .clock(self.clock.clone())
                 .own_stack();
+            background = match self.judging.delay {
+                Some(delay) => background.delay(delay),
+                None => background.first(first),
+            };
             if let Some(limit) = self.judging.stale_after {
                 background = background.stale_after(limit)?;
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::check::Check;
 use crate::check::board::{Board, Published};
 use crate::check::prober::{Pace, Prober, Schedule, Settings};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Standing, State};
 use crate::sys::thread::Stack;
@@ -63,6 +63,7 @@ impl Background {
             task: Box::new(task),
             pace: Pace::even(every),
             delay: Duration::ZERO,
+            first: None,
             initial_state: State::Unknown,
             stale_after: None,
             clock: Arc::new(SystemClock),
@@ -92,6 +93,8 @@ pub struct Builder {
     task: Box<dyn Check>,
     pace: Pace,
     delay: Duration,
+    /// Instead of a delay.
+    first: Option<Moment>,
     initial_state: State,
     stale_after: Option<Duration>,
     clock: Arc<dyn Clock>,
@@ -161,6 +164,12 @@ impl Builder {
         self
     }
 
+    /// When the first run begins, whatever the delay is.
+    pub(crate) fn first(mut self, at: Moment) -> Builder {
+        self.first = Some(at);
+        self
+    }
+
     /// For checks that are all our own and known to need little stack.
     pub(crate) fn own_stack(mut self) -> Builder {
         self.stack = Stack::Ours;
@@ -174,10 +183,11 @@ impl Builder {
     pub fn start(self) -> Result<Background, Error> {
         let default = self.pace.stale_after(self.task.budget());
         let stale_after = self.stale_after.unwrap_or(default);
+        let put_off = || self.clock.now() + self.delay;
         let settings = Settings {
             schedule: Schedule::Every {
                 pace: self.pace,
-                delay: self.delay,
+                first: self.first.unwrap_or_else(put_off),
             },
             initial_state: self.initial_state,
             stale_after: Some(stale_after),
