@@ -398,17 +398,16 @@ impl Board {
         locked(&self.known).published.skipped += starts;
     }
 
-    /// When the first run of a schedule begins; `None` while it is held.
-    pub(super) fn first_due(&self, delay: Duration) -> Option<Moment> {
-        if locked(&self.turn).held {
-            return None;
-        }
-        let due = self.clock.now() + delay;
+    pub(super) fn is_held(&self) -> bool {
+        locked(&self.turn).held
+    }
+
+    /// The first run of a schedule begins then; what was held was not to be stale before.
+    pub(super) fn begins(&self, first: Moment) {
         let mut known = locked(&self.known);
         if known.fresh_until.is_none() {
-            known.fresh_until = self.stale_after.map(|after| due + after);
+            known.fresh_until = self.stale_after.map(|after| first + after);
         }
-        Some(due)
     }
 
     /// Whether the prober is to run now, because its schedule says so or somebody asked.

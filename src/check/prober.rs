@@ -80,6 +80,20 @@ impl Pace {
     }
 }
 
+/// So many times a second checks begin that do not begin at once: with many of them some begin
+/// together, since a processor that is woken for each alone takes a third more. Of a thousand
+/// checks a second that is five at a time, the last of which waits for the others a fifth of a
+/// millisecond.
+const BEATS: u32 = 200;
+
+/// When a check first begins that was held until now and is to begin that long from now.
+pub(crate) fn first_start(now: Moment, delay: Duration) -> Moment {
+    if delay.is_zero() {
+        return now;
+    }
+    (now + delay).on_beat(BEATS)
+}
+
 /// From a start to the first start on its grid that a run does not outlast, and how many starts it
 /// missed. The interval is more than zero.
 pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
@@ -183,10 +197,19 @@ impl Run {
 
     /// When a schedule's first run begins; `None` while it is held.
     fn first_due(&self) -> Option<Moment> {
-        match self.settings.schedule {
-            Schedule::Every { delay, .. } => self.board.first_due(delay),
-            Schedule::OnRequest => None,
+        let Schedule::Every { delay, .. } = self.settings.schedule else {
+            return None;
+        };
+        if self.board.is_held() {
+            return None;
         }
+        let now = self.settings.clock.now();
+        let first = match self.settings.held {
+            true => first_start(now, delay),
+            false => now + delay,
+        };
+        self.board.begins(first);
+        Some(first)
     }
 
     /// One run, and where the check stands after it.

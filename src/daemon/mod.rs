@@ -36,7 +36,7 @@ use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
 use crate::component::{Component, OnPost, Post, Reply, Table};
 use crate::config::build::{self, Resumed};
-use crate::config::component::{ComponentPlan, Judging, Schedule};
+use crate::config::component::{ComponentPlan, Schedule};
 use crate::config::plan::{self, Plan};
 use crate::config::server::{Credential, ServerPlan};
 use crate::error::Error;
@@ -297,11 +297,11 @@ impl Daemon {
                 let (keep, name) = (self.keep.clone(), plan.name.clone());
                 built.wrap_post(|inner| Box::new(KeptReset { inner, keep, name }));
             }
-            fresh.push((built, plan.judging.clone(), running));
+            fresh.push((built, plan.judging.schedule, running));
         }
         let count = fresh.len();
-        for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
-            let component = built.start(first_delay(index, count, &judging))?;
+        for (index, (built, schedule, old)) in fresh.into_iter().enumerate() {
+            let component = built.start(first_delay(index, count, schedule))?;
             // What a human put the one before into goes on.
             let maint = match old {
                 Some(old) => old.board().published().maint,
@@ -469,11 +469,53 @@ fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>
 const SPREAD: Duration = Duration::from_millis(10);
 
 /// The delay of the first check of the one with that index among so many that begin.
-fn first_delay(index: usize, count: usize, judging: &Judging) -> Duration {
-    let Schedule::Every(pace) = judging.schedule else {
+fn first_delay(index: usize, count: usize, schedule: Schedule) -> Duration {
+    let Schedule::Every(pace) = schedule else {
         return Duration::ZERO;
     };
     let parts = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let step = SPREAD.min(pace.every.duration() / parts(count.max(1)));
     step * parts(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::prober::{Pace, first_start};
+    use crate::clock::Moment;
+    use crate::units::Span;
+
+    /// How long after the first one each of so many checks a second first begins.
+    fn begins(count: usize) -> Vec<Duration> {
+        let now = Moment::default() + Duration::from_nanos(1_234_567_891);
+        let every_second = Schedule::Every(Pace::even(Span::try_from(1).unwrap()));
+        let begin = |index| first_start(now, first_delay(index, count, every_second));
+        (0..count).map(|index| begin(index).since(now)).collect()
+    }
+
+    #[test]
+    fn of_a_thousand_checks_a_second_five_begin_together_and_of_a_hundred_none() {
+        for (count, together) in [(100, 1), (1_000, 5), (4_000, 20)] {
+            let begins = begins(count);
+            assert_eq!(begins[0], Duration::ZERO, "at once");
+            let mut groups: Vec<usize> = begins[1..]
+                .chunk_by(|a, b| a == b)
+                .map(<[_]>::len)
+                .collect();
+            // The first and the last may be cut off.
+            groups.pop();
+            assert!(
+                groups[1..].iter().all(|len| *len == together),
+                "{count}: {groups:?}"
+            );
+            let step = Duration::from_secs(1) / count as u32;
+            for (index, begin) in begins.iter().enumerate() {
+                let later = begin.saturating_sub(step * index as u32);
+                assert!(
+                    later < Duration::from_millis(5),
+                    "{index} of {count} begins {later:?} later"
+                );
+            }
+        }
+    }
 }

@@ -129,7 +129,8 @@ fn what_is_unchanged_goes_on_what_is_gone_is_gone_and_what_is_new_answers() {
 #[test]
 fn another_judging_keeps_the_state_and_another_question_starts_afresh() {
     let config = |a: &str| format!("{QUICK}component a\n {a}\n");
-    let house = house(&config("file DIR/a"));
+    // It does not look again before it is replaced.
+    let house = house(&config("file DIR/a\n every 1h\n stale-after 4h"));
     house.comes_to("/a", "FAIL");
     house.maintain("a", "mode=hold&because=tests");
     house.write("a", "");
