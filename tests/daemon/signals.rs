@@ -3,25 +3,28 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 use crate::hangs::make_pipe;
 use crate::house::{House, QUICK, empty, house};
-use crate::support::{PATIENCE, a_moment, client, eventually, peer, rest};
+use crate::support::{PATIENCE, a_moment, client, eventually, has_answer, peer, rest};
 
 /// `bob` with the password `pass`; making sure of it takes as long as it should.
 const BOB: &str = "bob:$2y$06$I5CZEnpR5Hk6H/.Q7pQXu.x7jDAp7ELrzDtTA.T.9zovV28cSSa0a\n";
 
-/// A service that says `hello` after a while, and how many came.
-fn slow(after: Duration) -> u16 {
-    peer(move |mut stream| {
+/// A service that says `hello` after a while, and tells that somebody came.
+fn slow(after: Duration) -> (u16, Receiver<()>) {
+    let (came, has_come) = channel();
+    let port = peer(move |mut stream| {
+        let _ = came.send(());
         let (_never, wait) = channel::<()>();
         let _ = wait.recv_timeout(after);
         let _ = stream.write_all(b"hello\n");
         let _ = stream.shutdown(Shutdown::Write);
-    })
+    });
+    (port, has_come)
 }
 
 const REQUESTS: &str = "failover_http_requests_total";
@@ -38,17 +41,17 @@ fn have_come(house: &House, count: f64, before: f64) {
 #[test]
 fn requests_that_are_under_way_are_answered_before_the_end() {
     for signal in ["-TERM", "-INT"] {
-        let port = slow(Duration::from_millis(300));
+        let (port, has_come) = slow(Duration::from_millis(300));
         let mut house = house(&format!(
             "{QUICK}component a\n on-request\n tcp 127.0.0.1:{port}\n expect hello\n \
              timeout 5s\ncomponent b\n file /\n"
         ));
         let address = house.address();
         house.comes_to("/b", "OK");
-        let before = house.metric(REQUESTS);
-        let asks = client(address, "GET /a HTTP/1.0\r\n\r\n");
         let reads = client(address, "GET /-/status HTTP/1.0\r\n\r\n");
-        have_come(&house, 2.0, before);
+        eventually("a report", || has_answer(&reads));
+        let asks = client(address, "GET /a HTTP/1.0\r\n\r\n");
+        has_come.recv_timeout(PATIENCE).unwrap();
         assert_eq!(house.end_by(signal).code(), Some(0));
         assert!(rest(reads).starts_with("HTTP/1.0 200 OK"));
         let answer = rest(asks);

@@ -396,8 +396,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            println!("the daemon had ended: {ended:?}; what it said last:");
+            self.lines.iter().for_each(|line| println!("{line}"));
+        }
     }
 }
 
