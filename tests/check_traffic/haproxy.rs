@@ -359,6 +359,10 @@ fn a_hostile_unix_socket_is_unreadable_within_the_timeout() {
     File::create(folder.file("plain")).unwrap();
     assert_unreadable(check_of(folder.file("plain")), "refused");
     drop(UnixListener::bind(folder.file("left")).unwrap());
+    // Until it starts its program, a process that another test forks has it, too.
+    support::eventually("nobody listens", || {
+        UnixStream::connect(folder.file("left")).is_err()
+    });
     assert_unreadable(check_of(folder.file("left")), "refused");
     symlink("loop", folder.file("loop")).unwrap();
     assert_unreadable(check_of(folder.file("loop")), "symbolic links");

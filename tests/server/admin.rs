@@ -173,6 +173,9 @@ fn what_a_killed_server_left_is_replaced() {
     let folder = Folder::new();
     // A socket on which nobody listens any more, and the folder that it was being made in.
     drop(UnixListener::bind(folder.socket()).unwrap());
+    // Until it starts its program, a process that another test forks has it, too.
+    let is_refused = || UnixStream::connect(folder.socket()).is_err();
+    eventually("nobody listens", is_refused);
     let unfinished = folder.0.join("admin.sock.new");
     fs::create_dir(&unfinished).unwrap();
     drop(UnixListener::bind(unfinished.join("s")).unwrap());
