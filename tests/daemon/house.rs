@@ -192,10 +192,14 @@ impl House {
         said
     }
 
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.daemon().pid().to_string();
-        let sent = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
     }
 
     #[track_caller]
