@@ -274,7 +274,8 @@ component held
     tcp {down}
     start ok
     fail-after 1000
-    every 10ms"
+    every 10ms
+    stale-after 1m"
     ));
     let address = daemon.address;
     assert_eq!(get(address, "/up"), "OK", "the first outcome decides");
@@ -304,7 +305,7 @@ fn a_server_follows_its_target_down_and_up_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap();
     let daemon = Daemon::run(&format!(
-        "component a\n tcp {target}\n every 20ms\n stale-after 1m\n fail-after 2\n ok-after 2"
+        "component a\n tcp {target}\n timeout 5s\n every 20ms\n stale-after 1m\n fail-after 2\n ok-after 2"
     ));
     assert_eq!(get(daemon.address, "/a"), "OK");
     drop(listener);

@@ -243,7 +243,7 @@ fn agents(haproxy: &Path, controls: &str, services: [&Service; 2]) -> (Failover,
     let admin = folder.file("failover.sock");
     let mut config = format!(
         "  agent-listen 127.0.0.1:0\n  admin-socket {}\n{controls}\n\
-         defaults\n  every 250ms\n  fail-after 2\n  ok-after 2\n",
+         defaults\n  every 250ms\n  timeout 10s\n  fail-after 2\n  ok-after 2\n",
         admin.display()
     );
     let mut servers = String::new();
