@@ -305,7 +305,8 @@ fn a_server_follows_its_target_down_and_up_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap();
     let daemon = Daemon::run(&format!(
-        "component a\n tcp {target}\n timeout 5s\n every 20ms\n stale-after 1m\n fail-after 2\n ok-after 2"
+        "component a\n tcp {target}\n timeout 5s\n every 20ms\n stale-after 1m\n \
+         fail-after 2\n ok-after 2"
     ));
     assert_eq!(get(daemon.address, "/a"), "OK");
     drop(listener);

@@ -12,6 +12,7 @@ use failover::{
     ok, second,
 };
 
+use crate::crowd;
 use crate::support::{Gate, PATIENCE, Served, client, eventually, expect_panics, rest};
 
 fn settings() -> AgentSettings {
@@ -217,6 +218,7 @@ fn a_view_that_panics_claims_nothing_and_the_next_is_answered() {
 
 #[test]
 fn a_hundred_balancers_are_served_beside_silent_clients() {
+    let _crowd = crowd();
     let served = Served::new(|server| {
         let down = Background::new(|| false, second(60), fail).unwrap();
         server.add_component("web", down).unwrap();

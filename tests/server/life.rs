@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use failover::{Background, ErrorKind, HealthCheckServer, Log, ok, second};
 
+use crate::crowd;
 use crate::support::{Gate, Served, ask, eventually, exact, is_timeout, rest};
 
 /// Far less than what is waited for, and far more than a machine that is busy needs.
@@ -86,6 +87,7 @@ fn a_server_that_ended_leaves_its_address_to_the_next() {
 
 #[test]
 fn it_serves_until_another_thread_stops_it_however_many_are_parked() {
+    let _crowd = crowd();
     let server = HealthCheckServer::builder()
         .log(Log::none())
         .request_timeout(second(60))

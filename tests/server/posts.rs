@@ -13,6 +13,7 @@ use failover::{
     second,
 };
 
+use crate::crowd;
 use crate::support::{
     PATIENCE, Served, a_moment, body, eventually, exact, expect_panics, has_answer, rest, status,
 };
@@ -219,6 +220,7 @@ fn a_post_that_panics_is_answered_and_the_next_one_is_acted_on() {
 
 #[test]
 fn more_posts_than_can_wait_are_told_to_come_again() {
+    let _crowd = crowd();
     const CLIENTS: usize = 80;
     let (begun, has_begun) = channel();
     let (shut, open) = channel::<()>();
