@@ -48,13 +48,14 @@ fn a_pipe_that_nobody_writes_makes_its_component_stale_and_nothing_else() {
          component a\n file /\ncomponent site\n any-of a pipe\n"
     ));
     house.start();
+    // On a machine that is busy it may have been stale before; from now on it is so for good.
     house.comes_to("/pipe", "OK");
     make_pipe(&house, "next");
     fs::rename(house.path("next"), house.path("pipe")).unwrap();
     house.comes_to("/pipe", "ERROR");
     assert_eq!(house.get("/pipe").0, 500);
-    let line = house.daemon().line_with("reason=\"stale\"");
-    assert!(line.contains("state=\"ok -> unknown\""), "{line}");
+    let line = house.daemon().line_with("state=\"ok -> unknown\"");
+    assert!(line.contains("reason=\"stale\""), "{line}");
     let status = house.status();
     assert_eq!(status.of("pipe", "reason"), "\"stale\"");
     assert_eq!(status.value("live"), "true");

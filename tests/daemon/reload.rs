@@ -10,7 +10,7 @@ use std::thread;
 use crate::hangs::{hangs_at, make_pipe};
 use crate::house::{QUICK, Status, free_address, house};
 use crate::load::counting;
-use crate::support::{Daemon, a_moment, ask, client, eventually, get, rest};
+use crate::support::{Daemon, a_moment, ask, client, eventually, free_port, get, rest};
 
 const SUCCESSFUL: &str = "failover_config_last_reload_successful";
 
@@ -85,6 +85,12 @@ fn what_is_unchanged_goes_on_what_is_gone_is_gone_and_what_is_new_answers() {
     }
     house.write("latched", "well again");
     house.maintain("drained", "mode=drain&because=new+disk");
+    for (name, key, value) in [
+        ("latched", "reason", "\"awaits reset\""),
+        ("drained", "phase", "\"healthy\""),
+    ] {
+        eventually(name, || house.status().of(name, key) == value);
+    }
     eventually("some history", || house.status().number("a", "runs") > 4.0);
     let before = house.status();
 
@@ -129,8 +135,8 @@ fn what_is_unchanged_goes_on_what_is_gone_is_gone_and_what_is_new_answers() {
 #[test]
 fn another_judging_keeps_the_state_and_another_question_starts_afresh() {
     let config = |a: &str| format!("{QUICK}component a\n {a}\n");
-    // It does not look again before it is replaced.
-    let house = house(&config("file DIR/a\n every 1h\n stale-after 4h"));
+    // Once, so that nobody sees that the file comes until the next configuration.
+    let house = house(&config("file DIR/a\n every 1h\n stale-after 2h"));
     house.comes_to("/a", "FAIL");
     house.maintain("a", "mode=hold&because=tests");
     house.write("a", "");
@@ -194,7 +200,8 @@ fn listeners_come_go_and_change_their_rules() {
     house.reload(&places(&format!(" listen {one}\n agent-listen {two}\n")));
     assert_eq!(get(one, "/a"), "OK");
     assert!(get(one, "/metrics").starts_with("# HELP "));
-    assert!(ask(two, "a\n").starts_with("up"));
+    // Whoever is late with the name is told nothing.
+    eventually("an agent", || ask(two, "a\n").starts_with("up"));
 
     house.reload(&places(&format!(" listen {one} only components\n")));
     assert_eq!(get(one, "/a"), "OK");
@@ -323,7 +330,7 @@ fn who_waits_for_a_run_waits_on_for_the_one_that_takes_its_place() {
     let config = |other: &str| {
         format!(
             "component a\n on-request\n tcp {}\n expect hello\n timeout 1m\n{other}\
-             component first\n tcp {}\n expect hello\n every 1m\n{other}",
+             component first\n tcp {}\n expect hello\n timeout 1m\n every 2m\n{other}",
             silent.local_addr().unwrap(),
             silent.local_addr().unwrap(),
         )
@@ -396,8 +403,8 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_at_once_and_goes_on_in_what_
 
 #[test]
 fn the_same_port_of_other_addresses_is_taken_over() {
-    let narrow = free_address();
-    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
+    let wide = SocketAddr::from(([0, 0, 0, 0], free_port()));
+    let narrow = SocketAddr::new(free_address().ip(), wide.port());
     let places = |address: SocketAddr| format!(" listen {address}\n{QUICK}component a\n file /\n");
     let house = house(&places(wide));
     house.comes_to("/a", "OK");
