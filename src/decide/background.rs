@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::check::board::{Board, Published};
-use crate::check::prober::{Pace, Prober, Schedule, Settings};
+use crate::check::prober::{FirstStart, Pace, Prober, Schedule, Settings};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Standing, State};
@@ -62,7 +62,7 @@ impl Background {
         Ok(Builder {
             task: Box::new(task),
             pace: Pace::even(every),
-            delay: Duration::ZERO,
+            first: FirstStart::default(),
             initial_state: State::Unknown,
             stale_after: None,
             clock: Arc::new(SystemClock),
@@ -92,7 +92,7 @@ impl Background {
 pub struct Builder {
     task: Box<dyn Check>,
     pace: Pace,
-    delay: Duration,
+    first: FirstStart,
     initial_state: State,
     stale_after: Option<Duration>,
     clock: Arc<dyn Clock>,
@@ -109,8 +109,13 @@ impl Builder {
 
     /// How long after the start the first run begins. Default: at once; many checks are better
     /// spread over their interval.
-    pub fn delay(mut self, delay: Duration) -> Builder {
-        self.delay = delay;
+    pub fn delay(self, delay: Duration) -> Builder {
+        self.first(FirstStart::delayed(delay))
+    }
+
+    /// When the first run begins of one that is to begin among others.
+    pub(crate) fn first(mut self, first: FirstStart) -> Builder {
+        self.first = first;
         self
     }
 
@@ -185,7 +190,7 @@ impl Builder {
         let settings = Settings {
             schedule: Schedule::Every {
                 pace: self.pace,
-                delay: self.delay,
+                first: self.first,
             },
             initial_state: self.initial_state,
             stale_after: Some(stale_after),
