@@ -1,0 +1,173 @@
+//! What a disk or a server of files may never answer, on a thread of its own that nobody has to
+//! wait for: a file on a dead NFS server holds whoever opens it for ever, and nothing ends that.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::thread::{self, Stack};
+
+/// Threads that hang at most: more than there are places that could.
+const BUSY_MAX: usize = 64;
+
+/// What is being done, by what it is done to.
+static BUSY: Mutex<Vec<Busy>> = Mutex::new(Vec::new());
+
+/// Something was done.
+static DONE: Condvar = Condvar::new();
+
+struct Busy {
+    place: PathBuf,
+    /// When nobody waits for it any more.
+    late_at: Instant,
+}
+
+/// Does `work`, and waits for it at most that long. For one `place` one thing is done at a time:
+/// while one takes longer than that, the next are refused at once, so that at most one thread hangs
+/// for each place.
+///
+/// # Errors
+/// It is not done in time, and may be yet; no thread could be had.
+pub(crate) fn within<T: Send + 'static>(
+    place: &Path,
+    at_most: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let result = Arc::new(Mutex::new(None));
+    let given = result.clone();
+    let work = move || {
+        let done = work();
+        *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+    };
+    run(place, at_most, Box::new(work))?;
+    let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
+    result.take().ok_or_else(|| io::Error::other("it panicked"))
+}
+
+/// One for all results.
+fn run(place: &Path, at_most: Duration, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let late_at = Instant::now() + at_most;
+    let mut busy = wait_for_others(place, late_at);
+    if busy.len() >= BUSY_MAX || busy.iter().any(|one| one.place == place) {
+        return Err(late(at_most));
+    }
+    let place = place.to_path_buf();
+    busy.push(Busy {
+        place: place.clone(),
+        late_at,
+    });
+    drop(busy);
+    let is_done = Arc::new(AtomicBool::new(false));
+    // Dropped without having run where there is no thread, and also if the work panics.
+    let end = End(place, is_done.clone());
+    thread::spawn("file", Stack::Ours, move || {
+        let _end = end;
+        work();
+    })?;
+    let left = late_at.saturating_duration_since(Instant::now());
+    let goes_on = |_: &mut Vec<Busy>| !is_done.load(Ordering::Relaxed);
+    let waited = DONE.wait_timeout_while(locked(), left, goes_on);
+    drop(waited);
+    if is_done.load(Ordering::Relaxed) {
+        Ok(())
+    } else {
+        Err(late(at_most))
+    }
+}
+
+/// Waits until nothing is done there, or what is done is late, or it is `until`.
+fn wait_for_others(place: &Path, until: Instant) -> MutexGuard<'static, Vec<Busy>> {
+    let mut busy = locked();
+    while let Some(one) = busy.iter().find(|one| one.place == place) {
+        let until = one.late_at.min(until);
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let waited = DONE.wait_timeout(busy, left);
+        busy = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    busy
+}
+
+fn late(at_most: Duration) -> io::Error {
+    let text = format!("did not answer within {} s", at_most.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+/// Nothing is done there any more.
+struct End(PathBuf, Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut busy = locked();
+        busy.retain(|one| one.place != self.0);
+        self.1.store(true, Ordering::Relaxed);
+        DONE.notify_all();
+    }
+}
+
+fn locked() -> MutexGuard<'static, Vec<Busy>> {
+    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn what_is_done_is_answered_one_after_the_other() {
+        let place = Path::new("/test/one");
+        let mut threads = Vec::new();
+        for number in 0..20 {
+            let ask = move || within(place, LONG, move || number).unwrap();
+            threads.push(std::thread::spawn(ask));
+        }
+        let answers = threads.into_iter().map(|thread| thread.join().unwrap());
+        assert_eq!(answers.sum::<i32>(), 190);
+    }
+
+    #[test]
+    fn what_hangs_hangs_once_and_holds_no_other() {
+        let place = Path::new("/test/hangs");
+        let (end, ends) = mpsc::channel::<()>();
+        let error = within(place, SHORT, move || ends.recv()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        for _ in 0..1_000 {
+            let again = within(place, LONG, || panic!("a second thread"));
+            let message = again.unwrap_err().to_string();
+            assert_eq!(message, "did not answer within 60 s");
+        }
+        assert_eq!(within(Path::new("/test/other"), LONG, || 7).unwrap(), 7);
+        end.send(()).unwrap();
+        while within(place, LONG, || ()).is_err() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_comes_second_waits_no_longer_than_it_says() {
+        let place = Path::new("/test/second");
+        let (end, ends) = mpsc::channel::<()>();
+        let first = std::thread::spawn(move || within(place, LONG, move || ends.recv()));
+        while !locked().iter().any(|one| one.place == place) {
+            std::thread::yield_now();
+        }
+        assert!(within(place, SHORT, || ()).is_err());
+        end.send(()).unwrap();
+        assert!(first.join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_place_is_free() {
+        let place = Path::new("/test/panics");
+        assert!(within(place, LONG, || panic!("on purpose")).is_err());
+        assert!(within(place, LONG, || ()).is_ok());
+    }
+}
