@@ -33,6 +33,10 @@ const CONFIG: &str = r#"how a configuration is written:
 
   'defaults' applies to every component, wherever it stands; what a component
   says itself counts. 'include' reads another file at its place.
+
+  A path in include, htpasswd, token-file, password-file, state-dir or admin-socket
+  may be relative: to the folder of the file that it stands in. What is looked at
+  or run, and a track-file, has an absolute path.
 "#;
 
 /// What is answered, by path.
