@@ -1,6 +1,7 @@
 //! Where the files are that a configuration names, and what is no file.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
@@ -101,4 +102,51 @@ fn files_are_relative_to_the_file_that_names_them() {
     let Said { errors, .. } = folder.run(&["check-config", "-c", "etc/failover.conf"], "");
     let told = "etc/failover.conf:8:24: etc/users: cannot be read: No such file or directory";
     assert!(errors.starts_with(told), "{errors}");
+}
+
+/// The report on a program in a configuration of this name, with the folder as `@DIR@`.
+fn told_of_program(folder: &Folder, name: &str) -> String {
+    let Said { errors, .. } = folder.run(&["check-config", "-c", name], "");
+    errors.replace(&folder.path().display().to_string(), "@DIR@")
+}
+
+#[test]
+fn whoever_may_write_where_a_file_is_could_run_any_program() {
+    let folder = Folder::new();
+    let allow = |name: &str, mode| {
+        let path = folder.path().join(name);
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    let program = b"component a\n exec /bin/true\n";
+    folder.write("conf.d/a.conf", program, 0o600);
+    folder.write("failover.conf", b"include conf.d/*.conf\n", 0o600);
+    symlink("conf.d/a.conf", folder.path().join("link.conf")).unwrap();
+    for mode in [0o700, 0o755, 0o1777, 0o1770] {
+        allow("conf.d", mode);
+        assert_eq!(told_of_program(&folder, "failover.conf"), "");
+        assert_eq!(told_of_program(&folder, "link.conf"), "");
+    }
+    for mode in [0o777, 0o702, 0o770] {
+        allow("conf.d", mode);
+        let told = format!(
+            ":2:2: this file runs a program, and whoever may change it could run any: \
+             @DIR@/conf.d has mode {mode:o}; expected writable by its owner only: chmod go-w \
+             @DIR@/conf.d\n   exec /bin/true\n   ^\n"
+        );
+        for (name, file) in [
+            ("failover.conf", "conf.d/a.conf"),
+            ("conf.d/a.conf", "conf.d/a.conf"),
+            ("link.conf", "link.conf"),
+        ] {
+            let report = told_of_program(&folder, name);
+            assert!(report.starts_with(&format!("{file}{told}")), "{report}");
+        }
+    }
+    allow("conf.d", 0o700);
+    allow("", 0o777);
+    let report = told_of_program(&folder, "failover.conf");
+    assert!(report.contains(": @DIR@ has mode 777; "), "{report}");
+    // What runs no program is anybody's to keep where they like.
+    folder.write("conf.d/a.conf", b"component a\n file /\n", 0o666);
+    assert_eq!(told_of_program(&folder, "failover.conf"), "");
 }
