@@ -59,8 +59,8 @@ const PATHS: &str = "what is answered:
   /-/maint/NAME      POST: mode=drain|hold|off, for=DURATION, because=TEXT
 
   Paths under /- that change something are for the admin socket and, over TCP, for
-  who has a credential of 'admin'. Listeners with 'only components' answer
-  components alone.
+  who has a credential of 'admin', and so is why a configuration was refused in
+  /-/status. Listeners with 'only components' answer components alone.
 ";
 
 /// The page of a topic.
