@@ -3,6 +3,11 @@
 //! Each is one small value in the state directory, `latch/NAME` and `maint/NAME`. Without a state
 //! directory nothing is kept, and everything else works. What a value means is known here only.
 //!
+//! What is kept of a component that the configuration does not have is told of at the start, and
+//! stays: a name that was misspelt must cost nobody a reset that is due. A reload, which a human
+//! asks for who sees what it does, forgets the maintenance of components that are gone; it never
+//! takes a component away whose reset is due.
+//!
 //! ```text
 //! latch/NAME   due
 //! maint/NAME   drain | hold ok | hold fail
@@ -11,6 +16,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -30,6 +36,8 @@ pub(super) struct Keep {
     store: Option<Store>,
     /// The components whose reset is due.
     due: Mutex<Vec<String>>,
+    /// The components that are in maintenance, some of them in no configuration.
+    maintained: Mutex<Vec<String>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
@@ -50,6 +58,7 @@ impl Keep {
         Ok(Keep {
             store: store.transpose()?,
             due: Mutex::default(),
+            maintained: Mutex::default(),
             changing: Mutex::default(),
             log,
         })
@@ -63,7 +72,7 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            set_due(&mut locked(&self.due), name, true);
+            set(&mut locked(&self.due), name, true);
         }
         is_due
     }
@@ -76,8 +85,8 @@ impl Keep {
     pub(super) fn judged(&self, name: &str, state: State) {
         let mut due = locked(&self.due);
         let changed = match state {
-            State::Fail => set_due(&mut due, name, true),
-            State::Ok => set_due(&mut due, name, false),
+            State::Fail => set(&mut due, name, true),
+            State::Ok => set(&mut due, name, false),
             State::Unknown => false,
         };
         drop(due);
@@ -96,7 +105,7 @@ impl Keep {
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
     pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        set_due(&mut locked(&self.due), name, false);
+        set(&mut locked(&self.due), name, false);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -121,6 +130,7 @@ impl Keep {
             (Some(store), None) => store.remove_and_wait(&maintenance(name)),
         };
         if kept.is_ok() {
+            set(&mut locked(&self.maintained), name, maint.is_some());
             change(maint);
         }
         *locked(&self.changing) = None;
@@ -132,10 +142,57 @@ impl Keep {
         let store = self.store.as_ref()?;
         let stored = store.load(&maintenance(name))?;
         let maint = maint_of(&stored, now);
+        set(&mut locked(&self.maintained), name, maint.is_some());
         if maint.is_none() {
             self.tell_of(store.remove(&maintenance(name)));
         }
         maint
+    }
+
+    /// Tells of what is kept of components that there are not, or that have no reset.
+    pub(super) fn tell_of_strangers(
+        &self,
+        now: Moment,
+        exists: impl Fn(&str) -> bool,
+        has_reset: impl Fn(&str) -> bool,
+    ) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let names = store.names();
+        let warn = |text: fmt::Arguments<'_>| self.log.line(Level::Warning, text);
+        for kept in names.iter().flatten() {
+            match kept.split_once('/') {
+                Some(("latch", name)) if !has_reset(name) => warn(format_args!(
+                    "a manual reset of {name:?} is due, but no component with one has that name; \
+                     kept until one has, or its file in the state-dir is removed"
+                )),
+                Some(("maint", name)) if !exists(name) && self.maint(name, now).is_some() => {
+                    warn(format_args!(
+                        "{name:?} is in maintenance, but no component has that name; kept until \
+                         the next reload"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        self.tell_of(names.map(drop));
+    }
+
+    /// Forgets the maintenance of components that there are not any more.
+    pub(super) fn forget_strangers(&self, exists: impl Fn(&str) -> bool) {
+        let mut maintained = locked(&self.maintained);
+        maintained.retain(|name| {
+            let stays = exists(name);
+            if !stays {
+                let text = format_args!("maintenance of {name:?} is forgotten with its component");
+                self.log.line(Level::Notice, text);
+                let store = self.store.as_ref();
+                let removed = store.map(|store| store.remove(&maintenance(name)));
+                self.tell_of(removed.unwrap_or(Ok(())));
+            }
+            stays
+        });
     }
 
     /// Maintenance ended, unless it is in another by now.
@@ -145,8 +202,10 @@ impl Keep {
             // What it comes to is on its way to the disk.
             return;
         }
-        if let (Some(store), true) = (&self.store, has_none()) {
-            self.tell_of(store.remove(&maintenance(name)));
+        if has_none() {
+            set(&mut locked(&self.maintained), name, false);
+            let removed = self.store.as_ref().map(|it| it.remove(&maintenance(name)));
+            self.tell_of(removed.unwrap_or(Ok(())));
         }
     }
 
@@ -164,12 +223,12 @@ impl Keep {
     }
 }
 
-/// Whether it was otherwise before.
-fn set_due(due: &mut Vec<String>, name: &str, is_due: bool) -> bool {
-    let at = due.iter().position(|one| one == name);
+/// Has the name among these or not. Whether it was otherwise before.
+fn set(names: &mut Vec<String>, name: &str, is_one: bool) -> bool {
+    let at = names.iter().position(|one| one == name);
     match at {
-        Some(at) if !is_due => drop(due.swap_remove(at)),
-        None if is_due => due.push(name.to_string()),
+        Some(at) if !is_one => drop(names.swap_remove(at)),
+        None if is_one => names.push(name.to_string()),
         _ => return false,
     }
     true

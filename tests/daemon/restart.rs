@@ -62,11 +62,13 @@ fn resets_that_are_due_survive_and_those_that_were_given_stay_given() {
 fn a_failure_under_maintenance_awaits_its_reset_after_a_restart_too() {
     for mode in ["mode=hold", "mode=drain"] {
         let mut house = house(&config());
-        // It may have been asked before its file was there.
+        // It may have been asked before its file was there, and is perhaps just being asked.
         house.write("latched", "");
-        let (status, said) = house.admin("POST", "/-/reset/latched", "");
-        assert_eq!(status, 200, "{said}");
-        house.comes_to("/latched", "OK");
+        eventually("it is reset", || {
+            let (status, said) = house.admin("POST", "/-/reset/latched", "");
+            assert_eq!(status, 200, "{said}");
+            house.word("/latched") == "OK"
+        });
         house.maintain("latched", mode);
         house.remove("latched");
         eventually("it has failed underneath", || {
@@ -207,4 +209,76 @@ fn an_acknowledged_reset_is_on_the_disk_however_soon_the_end_comes() {
         house.comes_to("/reset", "FAIL");
         house.write("reset", "");
     }
+}
+
+#[test]
+fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
+    let mut house = with_two_latched();
+    house.maintain("plain", "mode=drain");
+    house.maintain("reset", "mode=drain&for=1s");
+    house.end_by("-TERM");
+    let other = format!(
+        " state-dir DIR/state\n{QUICK}\
+         component wrong/name\n file /\n\
+         component latched\n file /\n"
+    );
+    house.configure(&other);
+    house.start();
+    for name in ["latched", "reset"] {
+        house.daemon().line_with(&format!(
+            "warning: a manual reset of \"{name}\" is due, but no component with one has that \
+             name; kept until one has, or its file in the state-dir is removed"
+        ));
+    }
+    house.daemon().line_with(
+        "warning: \"plain\" is in maintenance, but no component has that name; kept until the \
+         next reload",
+    );
+    house.comes_to("/wrong/name", "OK");
+    house.maintain("wrong/name", "mode=drain");
+    house.end_by("-TERM");
+    for name in ["latch/latched", "latch/reset", "maint/plain"] {
+        assert!(!state_of(&house, name).is_empty(), "{name}");
+    }
+
+    // With the names back all is as it was, and what has another is told of in turn.
+    house.configure(&config());
+    house.start();
+    assert_eq!(house.word("/latched"), "FAIL");
+    assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
+    assert!(house.status().of("plain", "maint").contains("drain"));
+    house.daemon().line_with("\"wrong/name\" is in maintenance");
+}
+
+#[test]
+fn a_reload_forgets_the_maintenance_of_what_is_gone_and_nothing_else() {
+    let mut house = with_two_latched();
+    house.maintain("plain", "mode=drain");
+    house.maintain("reset", "mode=hold");
+    let without_plain = config().replace("component plain\n file DIR/plain\n", "");
+    house.reload(&without_plain);
+    house
+        .daemon()
+        .line_with("notice: maintenance of \"plain\" is forgotten with its component");
+    eventually("it is gone from the disk", || {
+        state_of(&house, "maint/plain").is_empty()
+    });
+    house.reload(&config());
+    house.comes_to("/plain", "OK");
+    assert!(house.status().of("reset", "maint").contains("hold"));
+    assert!(!state_of(&house, "maint/reset").is_empty());
+
+    // What a start found nobody for is forgotten by the next reload.
+    house.maintain("plain", "mode=drain");
+    house.end_by("-TERM");
+    house.configure(&without_plain);
+    house.start();
+    house.daemon().line_with("\"plain\" is in maintenance");
+    house.refused(" nonsense\n");
+    assert!(!state_of(&house, "maint/plain").is_empty());
+    house.reload(&without_plain);
+    house.daemon().line_with("\"plain\" is forgotten");
+    house.end_by("-TERM");
+    assert_eq!(state_of(&house, "maint/plain"), "");
+    assert!(!state_of(&house, "latch/latched").is_empty());
 }
