@@ -34,14 +34,22 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// What is kept.
 pub(super) struct Keep {
     store: Option<Store>,
-    /// The components whose reset is due.
-    due: Mutex<Vec<String>>,
+    due: Mutex<Due>,
     /// The components that are in maintenance, some of them in no configuration.
     maintained: Mutex<Vec<String>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
     log: Log,
+}
+
+/// Manual resets.
+#[derive(Default)]
+struct Due {
+    /// The components whose reset is due.
+    names: Vec<String>,
+    /// The last reset of each that was given one.
+    given: Vec<(String, Moment)>,
 }
 
 impl Keep {
@@ -72,27 +80,30 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            set(&mut locked(&self.due), name, true);
+            set(&mut locked(&self.due).names, name, true);
         }
         is_due
     }
 
     pub(super) fn is_due(&self, name: &str) -> bool {
-        locked(&self.due).iter().any(|due| due == name)
+        locked(&self.due).names.iter().any(|due| due == name)
     }
 
-    /// A component with a manual reset has come to this state.
-    pub(super) fn judged(&self, name: &str, state: State) {
+    /// A component with a manual reset is in this state, as something says that happened then.
+    pub(super) fn judged(&self, name: &str, state: State, at: Moment) {
         let mut due = locked(&self.due);
+        let is_older = |(of, given): &(String, Moment)| of == name && at <= *given;
         let changed = match state {
-            State::Fail => set(&mut due, name, true),
-            State::Ok => set(&mut due, name, false),
+            // It failed before the reset, and is told of only now.
+            State::Fail if due.given.iter().any(is_older) => false,
+            State::Fail => set(&mut due.names, name, true),
+            State::Ok => set(&mut due.names, name, false),
             State::Unknown => false,
         };
-        drop(due);
         let (Some(store), true) = (&self.store, changed) else {
             return;
         };
+        // Before a reset can come in between: it is written in the order in which it happened.
         let kept = match state {
             State::Fail => store.put(&latch(name), "due"),
             _ => store.remove(&latch(name)),
@@ -100,12 +111,16 @@ impl Keep {
         self.tell_of(kept);
     }
 
-    /// A human resets a component: nobody is told so before it is on disk.
+    /// A human resets a component now: nobody is told so before it is on disk.
     ///
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
-    pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        set(&mut locked(&self.due), name, false);
+    pub(super) fn reset(&self, name: &str, now: Moment) -> Result<(), Error> {
+        let mut due = locked(&self.due);
+        set(&mut due.names, name, false);
+        due.given.retain(|(of, _)| of != name);
+        due.given.push((name.to_string(), now));
+        drop(due);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -378,6 +393,26 @@ mod tests {
         assert!(keep.maint("b", now).is_none());
         drop(keep);
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_failure_that_is_told_of_after_its_reset_is_not_due_again() {
+        let keep = Keep::open(None, Log::none()).unwrap();
+        let clock = ManualClock::new();
+        let failed_at = clock.now();
+        keep.judged("a", State::Fail, failed_at);
+        assert!(keep.is_due("a"));
+        clock.advance(HOUR);
+        keep.reset("a", clock.now()).unwrap();
+        keep.judged("a", State::Fail, failed_at);
+        assert!(!keep.is_due("a"));
+        keep.judged("b", State::Fail, failed_at);
+        assert!(keep.is_due("b"), "that is another");
+        clock.advance(HOUR);
+        keep.judged("a", State::Fail, clock.now());
+        assert!(keep.is_due("a"), "it failed again");
+        keep.judged("a", State::Ok, clock.now());
+        assert!(!keep.is_due("a"));
     }
 
     #[test]

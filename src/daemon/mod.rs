@@ -364,7 +364,7 @@ impl KeptReset {
         if !reply.acts_on_state() {
             return reply;
         }
-        match self.keep.reset(&self.name) {
+        match self.keep.reset(&self.name, SystemClock.now()) {
             Ok(()) => reply,
             Err(error) => Reply::new(
                 500,

@@ -103,7 +103,8 @@ impl Shared {
         }
         if followed.has_reset {
             if let Some(component) = self.components.find(name.as_bytes()) {
-                self.keep.judged(name, component.board().judged());
+                let state = component.board().judged();
+                self.keep.judged(name, state, event.at);
             }
         }
     }
