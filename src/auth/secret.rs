@@ -21,9 +21,9 @@ const MODE_OTHERS: u32 = 0o006;
 /// secret can be changed without telling anybody.
 ///
 /// # Errors
-/// A sentence with the path: the file cannot be read, does not answer in time, is no regular file, may be read or written
-/// by everybody (its group may, since that is how a service of its own user is given a secret), is
-/// too long, or has nothing in its first line.
+/// A sentence with the path: the file cannot be read, does not answer in time, is no regular file,
+/// may be read or written by everybody (its group may, since that is how a service of its own user
+/// is given a secret), is too long, or has nothing in its first line.
 pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     let shown = |error: io::Error| format!("{}: {error}", path.display());
     let mut content = read_private(path, SECRET_LEN_MAX).map_err(shown)?;
