@@ -16,12 +16,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::{Moment, locked};
+use crate::component::Components;
 use crate::error::Error;
 use crate::health::maint::BECAUSE_LEN_MAX;
 use crate::health::{Maint, Mode, State};
@@ -34,22 +34,21 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// What is kept.
 pub(super) struct Keep {
     store: Option<Store>,
-    due: Mutex<Due>,
-    /// The components that are in maintenance, some of them in no configuration.
-    maintained: Mutex<Vec<String>>,
+    known: Mutex<Vec<Known>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
     log: Log,
 }
 
-/// Manual resets.
-#[derive(Default)]
-struct Due {
-    /// The components whose reset is due.
-    names: Vec<String>,
-    /// The last reset of each that was given one.
-    given: Vec<(String, Moment)>,
+/// What is known of one component, which need not be in the configuration.
+struct Known {
+    name: String,
+    /// Its manual reset is due.
+    is_due: bool,
+    /// Its last reset was given then.
+    given: Option<Moment>,
+    is_in_maintenance: bool,
 }
 
 impl Keep {
@@ -65,8 +64,7 @@ impl Keep {
         let store = directory.map(|path| Store::open(path, complain));
         Ok(Keep {
             store: store.transpose()?,
-            due: Mutex::default(),
-            maintained: Mutex::default(),
+            known: Mutex::default(),
             changing: Mutex::default(),
             log,
         })
@@ -80,35 +78,35 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            set(&mut locked(&self.due).names, name, true);
+            of(&mut locked(&self.known), name).is_due = true;
         }
         is_due
     }
 
     pub(super) fn is_due(&self, name: &str) -> bool {
-        locked(&self.due).names.iter().any(|due| due == name)
+        of(&mut locked(&self.known), name).is_due
     }
 
     /// A component with a manual reset is in this state, as something says that happened then.
     pub(super) fn judged(&self, name: &str, state: State, at: Moment) {
-        let mut due = locked(&self.due);
-        let is_older = |(of, given): &(String, Moment)| of == name && at <= *given;
-        let changed = match state {
+        let mut known = locked(&self.known);
+        let known = of(&mut known, name);
+        let is_due = match state {
+            State::Ok => false,
             // It failed before the reset, and is told of only now.
-            State::Fail if due.given.iter().any(is_older) => false,
-            State::Fail => set(&mut due.names, name, true),
-            State::Ok => set(&mut due.names, name, false),
-            State::Unknown => false,
+            State::Fail if known.given.is_some_and(|given| at <= given) => return,
+            State::Fail => true,
+            State::Unknown => return,
         };
-        let (Some(store), true) = (&self.store, changed) else {
+        if known.is_due == is_due {
             return;
-        };
+        }
+        known.is_due = is_due;
         // Before a reset can come in between: it is written in the order in which it happened.
-        let kept = match state {
-            State::Fail => store.put(&latch(name), "due"),
-            _ => store.remove(&latch(name)),
-        };
-        self.tell_of(kept);
+        match &self.store {
+            Some(store) if is_due => self.tell_of(store.put(&latch(name), "due")),
+            _ => self.remove(&latch(name)),
+        }
     }
 
     /// A human resets a component now: nobody is told so before it is on disk.
@@ -116,11 +114,10 @@ impl Keep {
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
     pub(super) fn reset(&self, name: &str, now: Moment) -> Result<(), Error> {
-        let mut due = locked(&self.due);
-        set(&mut due.names, name, false);
-        due.given.retain(|(of, _)| of != name);
-        due.given.push((name.to_string(), now));
-        drop(due);
+        let mut known = locked(&self.known);
+        let reset = of(&mut known, name);
+        (reset.is_due, reset.given) = (false, Some(now));
+        drop(known);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -145,7 +142,7 @@ impl Keep {
             (Some(store), None) => store.remove_and_wait(&maintenance(name)),
         };
         if kept.is_ok() {
-            set(&mut locked(&self.maintained), name, maint.is_some());
+            of(&mut locked(&self.known), name).is_in_maintenance = maint.is_some();
             change(maint);
         }
         *locked(&self.changing) = None;
@@ -157,57 +154,51 @@ impl Keep {
         let store = self.store.as_ref()?;
         let stored = store.load(&maintenance(name))?;
         let maint = maint_of(&stored, now);
-        set(&mut locked(&self.maintained), name, maint.is_some());
+        of(&mut locked(&self.known), name).is_in_maintenance = maint.is_some();
         if maint.is_none() {
-            self.tell_of(store.remove(&maintenance(name)));
+            self.remove(&maintenance(name));
         }
         maint
     }
 
     /// Tells of what is kept of components that there are not, or that have no reset.
-    pub(super) fn tell_of_strangers(
-        &self,
-        now: Moment,
-        exists: impl Fn(&str) -> bool,
-        has_reset: impl Fn(&str) -> bool,
-    ) {
-        let Some(store) = &self.store else {
-            return;
-        };
-        let names = store.names();
-        let warn = |text: fmt::Arguments<'_>| self.log.line(Level::Warning, text);
-        for kept in names.iter().flatten() {
-            match kept.split_once('/') {
-                Some(("latch", name)) if !has_reset(name) => warn(format_args!(
-                    "a manual reset of {name:?} is due, but no component with one has that name; \
-                     kept until one has, or its file in the state-dir is removed"
-                )),
-                Some(("maint", name)) if !exists(name) && self.maint(name, now).is_some() => {
-                    warn(format_args!(
-                        "{name:?} is in maintenance, but no component has that name; kept until \
-                         the next reload"
-                    ));
+    pub(super) fn tell_of_strangers(&self, components: &Components, now: Moment) {
+        let names = self.store.as_ref().map(Store::names);
+        for kept in names.iter().flatten().flatten() {
+            let Some((kind, name)) = kept.split_once('/') else {
+                continue;
+            };
+            let component = components.find(name.as_bytes());
+            let has_reset = component.as_ref().is_some_and(|it| it.about().manual_reset);
+            let (what, until) = match kind {
+                "latch" if !has_reset => ("manual reset that is due", "its file is removed"),
+                "maint" if component.is_none() && self.maint(name, now).is_some() => {
+                    ("maintenance", "the next reload")
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            let text = format_args!(
+                "the {what} of {name:?} has no place in this configuration; kept until it has, or \
+                 {until}"
+            );
+            self.log.line(Level::Warning, text);
         }
-        self.tell_of(names.map(drop));
+        if let Some(Err(error)) = names {
+            self.tell_of(Err(error));
+        }
     }
 
     /// Forgets the maintenance of components that there are not any more.
-    pub(super) fn forget_strangers(&self, exists: impl Fn(&str) -> bool) {
-        let mut maintained = locked(&self.maintained);
-        maintained.retain(|name| {
-            let stays = exists(name);
-            if !stays {
-                let text = format_args!("maintenance of {name:?} is forgotten with its component");
+    pub(super) fn forget_strangers(&self, components: &Components) {
+        for known in &mut *locked(&self.known) {
+            let name = known.name.as_str();
+            if known.is_in_maintenance && components.find(name.as_bytes()).is_none() {
+                known.is_in_maintenance = false;
+                let text = format_args!("the maintenance of {name:?} is forgotten with it");
                 self.log.line(Level::Notice, text);
-                let store = self.store.as_ref();
-                let removed = store.map(|store| store.remove(&maintenance(name)));
-                self.tell_of(removed.unwrap_or(Ok(())));
+                self.remove(&maintenance(name));
             }
-            stays
-        });
+        }
     }
 
     /// Maintenance ended, unless it is in another by now.
@@ -218,9 +209,8 @@ impl Keep {
             return;
         }
         if has_none() {
-            set(&mut locked(&self.maintained), name, false);
-            let removed = self.store.as_ref().map(|it| it.remove(&maintenance(name)));
-            self.tell_of(removed.unwrap_or(Ok(())));
+            of(&mut locked(&self.known), name).is_in_maintenance = false;
+            self.remove(&maintenance(name));
         }
     }
 
@@ -231,6 +221,13 @@ impl Keep {
         }
     }
 
+    /// Soon.
+    fn remove(&self, kept: &str) {
+        if let Some(store) = &self.store {
+            self.tell_of(store.remove(kept));
+        }
+    }
+
     fn tell_of(&self, kept: Result<(), Error>) {
         if let Err(error) = kept {
             self.log.line(Level::Error, format_args!("{error:?}"));
@@ -238,15 +235,19 @@ impl Keep {
     }
 }
 
-/// Has the name among these or not. Whether it was otherwise before.
-fn set(names: &mut Vec<String>, name: &str, is_one: bool) -> bool {
-    let at = names.iter().position(|one| one == name);
-    match at {
-        Some(at) if !is_one => drop(names.swap_remove(at)),
-        None if is_one => names.push(name.to_string()),
-        _ => return false,
-    }
-    true
+/// What is known of a component; nothing at first.
+fn of<'a>(known: &'a mut Vec<Known>, name: &str) -> &'a mut Known {
+    let at = known.iter().position(|one| one.name == name);
+    let at = at.unwrap_or_else(|| {
+        known.push(Known {
+            name: name.to_string(),
+            is_due: false,
+            given: None,
+            is_in_maintenance: false,
+        });
+        known.len() - 1
+    });
+    &mut known[at]
 }
 
 fn latch(name: &str) -> String {

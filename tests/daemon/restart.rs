@@ -226,13 +226,13 @@ fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
     house.start();
     for name in ["latched", "reset"] {
         house.daemon().line_with(&format!(
-            "warning: a manual reset of \"{name}\" is due, but no component with one has that \
-             name; kept until one has, or its file in the state-dir is removed"
+            "warning: the manual reset that is due of \"{name}\" has no place in this \
+             configuration; kept until it has, or its file is removed"
         ));
     }
     house.daemon().line_with(
-        "warning: \"plain\" is in maintenance, but no component has that name; kept until the \
-         next reload",
+        "warning: the maintenance of \"plain\" has no place in this configuration; kept until it \
+         has, or the next reload",
     );
     house.comes_to("/wrong/name", "OK");
     house.maintain("wrong/name", "mode=drain");
@@ -247,7 +247,9 @@ fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
     assert_eq!(house.word("/latched"), "FAIL");
     assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
     assert!(house.status().of("plain", "maint").contains("drain"));
-    house.daemon().line_with("\"wrong/name\" is in maintenance");
+    house
+        .daemon()
+        .line_with("the maintenance of \"wrong/name\" has no place");
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn a_reload_forgets_the_maintenance_of_what_is_gone_and_nothing_else() {
     house.reload(&without_plain);
     house
         .daemon()
-        .line_with("notice: maintenance of \"plain\" is forgotten with its component");
+        .line_with("notice: the maintenance of \"plain\" is forgotten with it");
     eventually("it is gone from the disk", || {
         state_of(&house, "maint/plain").is_empty()
     });
@@ -273,11 +275,15 @@ fn a_reload_forgets_the_maintenance_of_what_is_gone_and_nothing_else() {
     house.end_by("-TERM");
     house.configure(&without_plain);
     house.start();
-    house.daemon().line_with("\"plain\" is in maintenance");
+    house
+        .daemon()
+        .line_with("the maintenance of \"plain\" has no place");
     house.refused(" nonsense\n");
     assert!(!state_of(&house, "maint/plain").is_empty());
     house.reload(&without_plain);
-    house.daemon().line_with("\"plain\" is forgotten");
+    house
+        .daemon()
+        .line_with("the maintenance of \"plain\" is forgotten");
     house.end_by("-TERM");
     assert_eq!(state_of(&house, "maint/plain"), "");
     assert!(!state_of(&house, "latch/latched").is_empty());
