@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::thread::{self, Stack};
 
-/// Threads that hang at most: more than there are places that could.
-const BUSY_MAX: usize = 64;
+/// Threads at most: as many heartbeats as may have their files on one server that is gone, so that
+/// those elsewhere are read yet.
+const BUSY_MAX: usize = 1_000;
 
 /// What is being done, by what it is done to.
 static BUSY: Mutex<Vec<Busy>> = Mutex::new(Vec::new());
