@@ -2,7 +2,8 @@
 //! what is wrong with it.
 //!
 //! The file is looked at (`stat`) every time it matters and read only when it changed. Nothing
-//! here spends time on a hash: the lock around a `Content` is held for moments.
+//! here spends time on a hash: the lock around a `Content` is held for moments, or, while the file
+//! hangs, for as long as its answer is waited for.
 #![forbid(unsafe_code)]
 
 use std::error;
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ANSWER_WITHIN;
 use super::memory::Memory;
 use super::users::Users;
 use crate::error::{Error, ErrorKind};
+use crate::sys::hang;
 
 /// The file's last good content, and what belongs to it.
 pub(super) struct Content {
@@ -35,14 +38,15 @@ pub(super) struct Content {
 impl Content {
     /// Reads the file for the first time, when whatever is wrong with it is an error.
     pub(super) fn open(path: PathBuf, now: Instant) -> Result<Content, Error> {
-        let found = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-        let users = read(&path, &found)?;
+        let look = look(&path, None).map_err(|error| unreadable(&path, error))?;
+        let Look { stamp, users } = look;
+        let users = users.transpose()?.map(Arc::new);
         Ok(Content {
             path,
-            users: Some(Arc::new(users)),
+            users,
             memory: Memory::new(),
             problem: None,
-            stamp: Some(Stamp::of(&found)),
+            stamp: Some(stamp),
             confirm_at: now.checked_add(SETTLED),
         })
     }
@@ -53,13 +57,16 @@ impl Content {
     }
 
     /// Looks at the file, and reads it if it changed. A bad edit leaves the users as they were.
-    pub(super) fn refresh(&mut self, now: Instant) {
-        match fs::metadata(&self.path) {
-            Ok(found) => {
-                let changed = self.stamp != Some(Stamp::of(&found));
-                if changed || self.confirm_at.is_some_and(|at| now >= at) {
-                    self.reload(&found, now);
-                }
+    ///
+    /// # Errors
+    /// The file does not answer, and nobody knows what it says.
+    pub(super) fn refresh(&mut self, now: Instant) -> Result<(), String> {
+        let is_settled = self.confirm_at.is_none_or(|at| now < at);
+        let known = self.stamp.filter(|_| is_settled);
+        match look(&self.path, known) {
+            Ok(found) => self.take(found, now),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(described(&unreadable(&self.path, error)));
             }
             Err(error) => {
                 if is_gone(&error) {
@@ -71,20 +78,21 @@ impl Content {
                 self.problem = Some(described(&unreadable(&self.path, error)));
             }
         }
+        Ok(())
     }
 
-    fn reload(&mut self, found: &Metadata, now: Instant) {
-        // Taken before the file is opened: if it is replaced in between, the stamp is the old
-        // one's, and the next look reads again.
-        let seen = Stamp::of(found);
-        let changed = self.stamp != Some(seen);
+    fn take(&mut self, found: Look, now: Instant) {
+        let Some(users) = found.users else {
+            return;
+        };
+        let changed = self.stamp != Some(found.stamp);
         self.confirm_at = if changed {
             now.checked_add(SETTLED)
         } else {
             None
         };
-        self.stamp = Some(seen);
-        match read(&self.path, found) {
+        self.stamp = Some(found.stamp);
+        match users {
             Ok(users) => {
                 self.replace(users);
                 self.problem = None;
@@ -130,6 +138,28 @@ impl Stamp {
             changed: (found.ctime(), found.ctime_nsec()),
         }
     }
+}
+
+/// What a look at the file came to.
+struct Look {
+    stamp: Stamp,
+    /// What it says; nothing if it is as it is known.
+    users: Option<Result<Users, Error>>,
+}
+
+/// Looks at the file, and reads it unless it is as it is known.
+fn look(path: &Path, known: Option<Stamp>) -> io::Result<Look> {
+    let file = path.to_path_buf();
+    let look = move || {
+        let found = fs::metadata(&file)?;
+        // Taken before the file is opened: if it is replaced in between, the stamp is the old
+        // one's, and the next look reads again.
+        let stamp = Stamp::of(&found);
+        let is_known = known == Some(stamp);
+        let users = (!is_known).then(|| read(&file, &found));
+        Ok(Look { stamp, users })
+    };
+    hang::within(path, ANSWER_WITHIN, look).and_then(|found| found)
 }
 
 fn read(path: &Path, found: &Metadata) -> Result<Users, Error> {
@@ -194,7 +224,7 @@ mod tests {
 
     /// Which of the two passwords is in force, after a look at the file.
     fn in_force(content: &mut Content, now: Instant) -> Option<&'static str> {
-        content.refresh(now);
+        content.refresh(now).unwrap();
         let users = content.users.as_ref()?;
         ["pass", "word"]
             .into_iter()

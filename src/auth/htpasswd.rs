@@ -41,7 +41,8 @@ use crate::error::Error;
 /// - after a later edit, or when the file cannot be read for a while, the last good content stays
 ///   in force, and [`HtpasswdFile::problem`] says what is wrong until it is mended;
 /// - a file that is removed takes everybody's access away: the answer is [`Access::Unavailable`]
-///   until it is back.
+///   until it is back; so does one that takes over 2 s to be read, on a disk or server that hangs,
+///   until it answers again.
 ///
 /// # Cost
 ///
@@ -112,8 +113,10 @@ impl HtpasswdFile {
     /// [`HtpasswdFile::open`]; `None` if its content is in force. Looks at the file.
     pub fn problem(&self) -> Option<String> {
         let mut content = locked(&self.content);
-        content.refresh(Instant::now());
-        content.problem.clone()
+        match content.refresh(Instant::now()) {
+            Ok(()) => content.problem.clone(),
+            Err(why) => Some(why),
+        }
     }
 
     /// As [`HtpasswdFile::verify`], by the clock `now`, which is read again after every wait.
@@ -136,7 +139,9 @@ impl HtpasswdFile {
     /// What can be said without computing a hash.
     fn look(&self, credentials: Option<&Credentials>, now: Instant) -> Look {
         let mut content = locked(&self.content);
-        content.refresh(now);
+        if let Err(why) = content.refresh(now) {
+            return Look::Answer(Access::Unavailable(why));
+        }
         let Some(users) = &content.users else {
             return Look::Answer(Access::Unavailable(
                 content.problem.clone().unwrap_or_default(),
@@ -209,7 +214,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use super::super::tests::{BOB_PASS, BOB_WORD, Folder};
+    use super::super::tests::{BOB_PASS, BOB_WORD, Folder, hold_openers_of};
     use super::*;
     use crate::error::ErrorKind;
     use crate::wire::base64;
@@ -280,6 +285,32 @@ mod tests {
         assert_eq!(file.verify(None), Access::Unavailable(gone));
         folder.users(BOB_PASS);
         assert_eq!(verify(&file, "bob:pass"), bob());
+        assert_eq!(file.problem(), None);
+    }
+
+    #[test]
+    fn a_file_that_hangs_lets_nobody_in_until_it_answers_again() {
+        let folder = Folder::new("hangs");
+        let path = folder.users(BOB_PASS);
+        let file = HtpasswdFile::open(&path).unwrap();
+        assert_eq!(verify(&file, "bob:pass"), bob());
+        folder.users(BOB_WORD);
+        let Some(holder) = hold_openers_of(&path) else {
+            return;
+        };
+        let expected = format!(
+            "{}: cannot be read: did not answer within 2 s",
+            path.display()
+        );
+        for _ in 0..100 {
+            let access = verify(&file, "bob:pass");
+            assert_eq!(access, Access::Unavailable(expected.clone()));
+        }
+        assert_eq!(file.problem(), Some(expected));
+        drop(holder);
+        while verify(&file, "bob:word") != bob() {
+            thread::yield_now();
+        }
         assert_eq!(file.problem(), None);
     }
 

@@ -19,6 +19,7 @@ mod token;
 mod users;
 
 use std::hint;
+use std::time::Duration;
 
 pub use htpasswd::HtpasswdFile;
 pub use token::TokenFile;
@@ -37,6 +38,11 @@ pub enum Access {
     /// Nobody is let in. Over HTTP: `500`, since other credentials would not help.
     Unavailable(String),
 }
+
+/// How long a file that credentials are held against may take: longer than a disk that is busy,
+/// and shorter than others put up with who come after. One that takes longer is tried again at the
+/// next request.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a client is asked for that is to send a name and a password (RFC 7617).
 pub(crate) const BASIC: &str = "Basic realm=\"failover\", charset=\"UTF-8\"";
@@ -104,10 +110,11 @@ fn shown(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::PathBuf;
+    use std::fs::{self, File};
+    use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::sys::file::hold_openers;
 
     /// `pass` and `word`, by `htpasswd -nbs`.
     pub(super) const BOB_PASS: &str = "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n";
@@ -135,6 +142,16 @@ mod tests {
             fs::rename(self.path("new"), &path).unwrap();
             path
         }
+    }
+
+    /// Has whoever opens the file hang until this is dropped; none where that cannot be had.
+    pub(super) fn hold_openers_of(path: &Path) -> Option<File> {
+        let holder = File::options().read(true).write(true).open(path).unwrap();
+        let is_held = hold_openers(&holder);
+        if !is_held {
+            println!("skipped: no lease on a file of {path:?}");
+        }
+        is_held.then_some(holder)
     }
 
     impl Drop for Folder {

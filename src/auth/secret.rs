@@ -8,6 +8,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::ANSWER_WITHIN;
+use crate::sys::hang;
+
 /// The longest secret; what is longer is some other file.
 const SECRET_LEN_MAX: u64 = 1_024;
 
@@ -18,9 +21,9 @@ const MODE_OTHERS: u32 = 0o006;
 /// secret can be changed without telling anybody.
 ///
 /// # Errors
-/// A sentence with the path: the file cannot be read, is no regular file, may be read or written
-/// by everybody (its group may, since that is how a service of its own user is given a secret), is
-/// too long, or has nothing in its first line.
+/// A sentence with the path: the file cannot be read, does not answer in time, is no regular file,
+/// may be read or written by everybody (its group may, since that is how a service of its own user
+/// is given a secret), is too long, or has nothing in its first line.
 pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     let shown = |error: io::Error| format!("{}: {error}", path.display());
     let mut content = read_private(path, SECRET_LEN_MAX).map_err(shown)?;
@@ -41,6 +44,12 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
 
 /// The content of a file that is not everybody's, or a byte more of it than that.
 pub(super) fn read_private(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+    let file = path.to_path_buf();
+    let read = move || read_now(&file, len_max);
+    hang::within(path, ANSWER_WITHIN, read).and_then(|content| content)
+}
+
+fn read_now(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
     // Before it is opened, since opening a pipe waits for a writer.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("no regular file"));

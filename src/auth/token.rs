@@ -28,7 +28,8 @@ const TOKEN_LEN_MAX: usize = 512;
 /// in. `(umask 077; head -c 24 /dev/urandom | base64 > FILE)` makes one.
 ///
 /// The file is read with every verification, so that an edit is in force at once. While it is
-/// missing, damaged or open to others, the answer is [`Access::Unavailable`].
+/// missing, damaged or open to others, or takes over 2 s to be read, the answer is
+/// [`Access::Unavailable`].
 ///
 /// ```
 /// use failover::{Access, TokenFile};
@@ -135,7 +136,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::tests::Folder;
+    use super::super::tests::{Folder, hold_openers_of};
     use super::*;
 
     const TOKEN: &str = "q83vASNFZ4mrze8BI0Vn";
@@ -216,5 +217,25 @@ mod tests {
         let error = TokenFile::open("/dev/null").unwrap_err().to_string();
         assert_eq!(error, "/dev/null: no regular file");
         assert!(TokenFile::open(folder.path("none")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_hangs_is_told_of_and_is_taken_when_it_answers_again() {
+        let folder = Folder::new("token-hangs");
+        let path = write(&folder, TOKEN, 0o600);
+        let file = TokenFile::open(&path).unwrap();
+        let Some(holder) = hold_openers_of(&path) else {
+            return;
+        };
+        let expected = format!("{}: did not answer within 2 s", path.display());
+        for _ in 0..100 {
+            assert_eq!(verify(&file, TOKEN), Access::Unavailable(expected.clone()));
+        }
+        let error = TokenFile::open(&path).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        drop(holder);
+        while verify(&file, TOKEN) != granted() {
+            std::thread::yield_now();
+        }
     }
 }

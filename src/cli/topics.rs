@@ -33,6 +33,10 @@ const CONFIG: &str = r#"how a configuration is written:
 
   'defaults' applies to every component, wherever it stands; what a component
   says itself counts. 'include' reads another file at its place.
+
+  A path in include, htpasswd, token-file, password-file, state-dir or admin-socket
+  may be relative: to the folder of the file that it stands in. What is looked at
+  or run, and a track-file, has an absolute path.
 "#;
 
 /// What is answered, by path.
@@ -55,8 +59,8 @@ const PATHS: &str = "what is answered:
   /-/maint/NAME      POST: mode=drain|hold|off, for=DURATION, because=TEXT
 
   Paths under /- that change something are for the admin socket and, over TCP, for
-  who has a credential of 'admin'. Listeners with 'only components' answer
-  components alone.
+  who has a credential of 'admin', and so is why a configuration was refused in
+  /-/status. Listeners with 'only components' answer components alone.
 ";
 
 /// The page of a topic.

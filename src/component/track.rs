@@ -1,14 +1,15 @@
 //! Track-files: a number in a file that says a component's state, for keepalived (track_file in
 //! keepalived.conf(5)).
 //!
-//! Files are written by one thread, each as a whole: a temporary file beside it, then a rename, so
-//! that nobody reads half a number. Of several values for one file the last is written. A file that
-//! cannot be written is complained of and tried again; it delays nobody and no other file.
+//! Files are written one after the other, each as a whole: a temporary file beside it, then a
+//! rename, so that nobody reads half a number. Of several values for one file the last is written.
+//! A file that cannot be written is complained of and tried again; it delays nobody, and other
+//! files for no longer than its disk is waited for, once for each folder that hangs.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,12 @@ use std::time::Duration;
 use crate::clock::locked;
 use crate::error::Error;
 use crate::log::{Complaints, Level, Log};
+use crate::sys::hang;
 use crate::sys::thread::{self, Stack};
+
+/// How long a file may take. Others wait meanwhile, once: what is in the same folder is then not
+/// waited for until that answers.
+const WRITE_WITHIN: Duration = Duration::from_secs(1);
 
 /// After a failure, until it is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -30,8 +36,12 @@ pub(crate) struct TrackFiles(Arc<Shared>);
 struct Shared {
     wishes: Mutex<Wishes>,
     changed: Condvar,
+    write: Write,
     log: Log,
 }
+
+/// Has a file say a value.
+type Write = fn(&Path, &str) -> io::Result<()>;
 
 #[derive(Default)]
 struct Wishes {
@@ -49,9 +59,14 @@ impl TrackFiles {
     /// # Errors
     /// No thread could be had.
     pub(crate) fn start(log: Log) -> Result<TrackFiles, Error> {
+        TrackFiles::start_with(write, log)
+    }
+
+    fn start_with(write: Write, log: Log) -> Result<TrackFiles, Error> {
         let shared = Arc::new(Shared {
             wishes: Mutex::default(),
             changed: Condvar::new(),
+            write,
             log,
         });
         let working = shared.clone();
@@ -85,7 +100,7 @@ impl Shared {
     fn work(&self) {
         let complaints = Complaints::default();
         while let Some((path, value)) = self.next() {
-            let written = write(&path, &value);
+            let written = self.write(&path, &value);
             let mut wishes = locked(&self.wishes);
             wishes.is_writing = false;
             if let Err(error) = written {
@@ -95,6 +110,14 @@ impl Shared {
             }
             self.changed.notify_all();
         }
+    }
+
+    /// What hangs is written yet if its disk ever answers, before anything else is there.
+    fn write(&self, path: &Path, value: &str) -> io::Result<()> {
+        let (write, file, value) = (self.write, path.to_path_buf(), value.to_string());
+        let folder = path.parent().unwrap_or(path);
+        let work = move || write(&file, &value);
+        hang::within(folder, WRITE_WITHIN, work).and_then(|written| written)
     }
 
     /// The next file to write; `None` when there will be no more.
@@ -184,6 +207,53 @@ mod tests {
         says(&folder.join("b"), "0\n");
         fs::create_dir(folder.join("missing")).unwrap();
         says(&folder.join("missing/a"), "1\n");
+        drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Whoever writes into a folder `hangs` waits until this is let go.
+    static GATE: Mutex<()> = Mutex::new(());
+
+    fn write_through_gate(path: &Path, value: &str) -> io::Result<()> {
+        if path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("hangs"))
+        {
+            drop(locked(&GATE));
+        }
+        write(path, value)
+    }
+
+    #[test]
+    fn a_disk_that_hangs_delays_no_other_file_and_gets_the_last_value() {
+        let (folder, log) = (folder("hangs-and-not"), Log::to_memory());
+        fs::create_dir(folder.join("hangs")).unwrap();
+        let files = TrackFiles::start_with(write_through_gate, log.clone()).unwrap();
+        let says = |name: &str, value: &str| {
+            let until = SystemClock.now() + Duration::from_secs(30);
+            let says_it = || fs::read_to_string(folder.join(name)).is_ok_and(|text| text == value);
+            while !says_it() && SystemClock.now() < until {
+                std::thread::yield_now();
+            }
+            assert!(says_it(), "{name:?} does not say {value:?}");
+        };
+        let gate = locked(&GATE);
+        for number in 0..200 {
+            files.set(&folder.join(format!("hangs/{number}")), "0");
+        }
+        for value in 0..20 {
+            files.set(&folder.join("hangs/0"), &format!("{value}"));
+            files.set(&folder.join("well"), &format!("{value}"));
+            says("well", &format!("{value}\n"));
+        }
+        let line = log.lines().remove(0);
+        let begins = format!("track-file {:?}", folder.join("hangs"));
+        let begins = begins.trim_end_matches('"');
+        let ends = " cannot be written: did not answer within 1 s";
+        assert!(line.starts_with(begins) && line.ends_with(ends), "{line}");
+        drop(gate);
+        says("hangs/0", "19\n");
+        says("hangs/199", "0\n");
         drop(files);
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::io::Read;
+use std::mem;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::lex::{self, Line, Word};
@@ -83,7 +85,7 @@ pub(crate) fn read_bytes(
     problems: &Problems,
 ) -> Vec<Block> {
     let mut reader = Reader::new(sources, problems);
-    reader.text(Path::new(name), bytes, 0);
+    reader.text(name, bytes, 0);
     reader.blocks
 }
 
@@ -95,6 +97,8 @@ struct Reader<'a> {
     is_open: bool,
     /// The files that were included, as the system knows them.
     files: Vec<Included>,
+    /// Where relative paths of the file that is being read begin; empty for our own directory.
+    folder: PathBuf,
 }
 
 /// A file that is read, or was.
@@ -113,16 +117,22 @@ impl<'a> Reader<'a> {
             blocks: Vec::new(),
             is_open: false,
             files: Vec::new(),
+            folder: PathBuf::new(),
         }
     }
 
     /// `from` is where it is included.
     fn file(&mut self, path: &Path, depth: usize, from: Option<At>) {
         let name = path.display().to_string();
-        let opened = fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"));
-        let bytes = self
-            .not_again(path)
-            .and_then(|()| opened.and_then(bytes_of));
+        let kind = not_regular(path);
+        let fit = self.not_again(path).and_then(|()| match (kind, from) {
+            (Some(kind), Some(_)) => Err(format!("is {kind}; expected a regular file")),
+            _ => Ok(()),
+        });
+        let opened = fit.and_then(|()| {
+            fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))
+        });
+        let bytes = opened.and_then(bytes_of);
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(why) => {
@@ -137,7 +147,12 @@ impl<'a> Reader<'a> {
             from,
             is_being_read: true,
         });
-        self.text(path, &bytes, depth);
+        // What a shell hands over as /dev/fd/63 has no folder.
+        let folder = path.parent().filter(|_| kind.is_none());
+        let folder = folder.unwrap_or(Path::new("")).to_path_buf();
+        let outer = mem::replace(&mut self.folder, folder);
+        self.text(&name, &bytes, depth);
+        self.folder = outer;
         self.files[index].is_being_read = false;
     }
 
@@ -161,9 +176,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn text(&mut self, path: &Path, bytes: &[u8], depth: usize) {
+    fn text(&mut self, name: &str, bytes: &[u8], depth: usize) {
         let text = String::from_utf8_lossy(bytes);
-        let file = self.sources.keep(&path.display().to_string(), &text);
+        let file = self.sources.keep(name, &text);
         if let Some((line, column, byte)) = beyond_utf8(bytes) {
             let at = At { file, line, column };
             let message = format!("the byte 0x{byte:02x} is not UTF-8; expected UTF-8 text");
@@ -175,13 +190,13 @@ impl<'a> Reader<'a> {
                 self.setting(&line);
             } else {
                 self.is_open = true;
-                self.block(&line, path, depth);
+                self.block(&line, depth);
             }
         }
         self.is_open = false;
     }
 
-    fn block(&mut self, line: &Line, path: &Path, depth: usize) {
+    fn block(&mut self, line: &Line, depth: usize) {
         let [first, rest @ ..] = line.words.as_slice() else {
             return;
         };
@@ -202,7 +217,7 @@ impl<'a> Reader<'a> {
             self.problems.error(first.at, incomplete(keyword, rest));
         }
         match (keyword.name, rest.first()) {
-            ("include", Some(pattern)) if is_whole => self.include(pattern, path, depth),
+            ("include", Some(pattern)) if is_whole => self.include(pattern, depth),
             ("include", _) => self.is_open = false,
             (_, name) => self.blocks.push(Block {
                 keyword,
@@ -255,14 +270,20 @@ impl<'a> Reader<'a> {
             self.problems.error(first.at, message);
             return;
         }
+        let mut words = rest.to_vec();
+        let path = keyword.relative_path().and_then(|at| words.get_mut(at));
+        if let Some(word) = path.filter(|word| !word.text.is_empty()) {
+            let path = self.folder.join(&word.text);
+            *word = Word::plain(&path.to_string_lossy(), word.at);
+        }
         block.settings.push(Setting {
             keyword,
             at: first.at,
-            words: rest.to_vec(),
+            words,
         });
     }
 
-    fn include(&mut self, pattern: &Word, from: &Path, depth: usize) {
+    fn include(&mut self, pattern: &Word, depth: usize) {
         if depth + 1 >= INCLUDE_DEPTH_MAX || self.sources.len() >= FILES_MAX {
             let message = format!(
                 "{:?} is included too deeply; expected at most {INCLUDE_DEPTH_MAX} files in a \
@@ -272,7 +293,7 @@ impl<'a> Reader<'a> {
             self.problems.error(pattern.at, message);
             return;
         }
-        let path = from.parent().unwrap_or(Path::new("")).join(&pattern.text);
+        let path = self.folder.join(&pattern.text);
         match matching(&path, &pattern.text) {
             Ok(files) => {
                 for file in files {
@@ -345,6 +366,21 @@ fn beyond_utf8(bytes: &[u8]) -> Option<(usize, usize, u8)> {
     let line = text.matches('\n').count() + 1;
     let column = text.rsplit('\n').next()?.chars().count() + 1;
     Some((line, column, *after.first()?))
+}
+
+/// What it is that is no file: a pipe has whoever opens it wait, and a device may have no end.
+fn not_regular(path: &Path) -> Option<&'static str> {
+    // What cannot be looked at cannot be opened either, which says why.
+    let kind = fs::metadata(path).ok()?.file_type();
+    if kind.is_file() {
+        return None;
+    }
+    Some(match kind {
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_fifo() => "a pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    })
 }
 
 /// A file by the one path that it has, however it is written.

@@ -375,13 +375,29 @@ impl Reader<'_> {
         let [socket, server] = self.kind.words.as_slice() else {
             return None;
         };
+        if socket.text.contains('/') {
+            self.absolute()?;
+        }
         let check = HaproxyTrafficCheck::new(&socket.text, &server.text, self.span()?);
         Some(Box::new(self.here(check)?.rules(self.traffic_rules()?)))
     }
 
     fn access_log(&self) -> Option<Box<dyn Check>> {
+        self.absolute()?;
         let check = self.here(AccessLogCheck::new(self.kind.text()))?;
         Some(Box::new(check.rules(self.traffic_rules()?)))
+    }
+
+    /// What is looked at has one path, wherever the configuration lies.
+    fn absolute(&self) -> Option<()> {
+        let path = &self.kind.words.first()?.text;
+        let is_absolute = path.starts_with('/');
+        let refused = || {
+            Error::invalid(format!(
+                "path {path:?} cannot be used; expected an absolute path"
+            ))
+        };
+        self.here(is_absolute.then_some(()).ok_or_else(refused))
     }
 
     fn traffic_rules(&self) -> Option<TrafficRules> {

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
@@ -16,7 +15,7 @@ use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
 use crate::check::Check;
-use crate::sys::process::effective_user;
+use crate::net::program::{self, Unfit};
 
 /// A configuration.
 #[derive(Debug)]
@@ -148,7 +147,7 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
     }
 }
 
-/// Whoever may write a file that runs programs may run any program as us.
+/// Whoever may change a file that runs programs may run any program as us.
 fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &Problems) {
     for component in components.iter().filter(|it| it.kind == "exec") {
         let kind = component
@@ -156,24 +155,11 @@ fn refuse_writable(components: &[ComponentPlan], sources: &Sources, problems: &P
             .iter()
             .find(|it| it.keyword.name == "exec");
         let at = kind.map_or(component.at, |kind| kind.at);
-        let name = sources.name(at.file);
-        let Ok(about) = std::fs::metadata(name) else {
-            // Standard input, and what whoever runs us gives us to read.
-            continue;
-        };
-        let (mode, owner) = (about.mode(), about.uid());
-        if ![0, effective_user()].contains(&owner) {
-            let message = format!(
-                "this file belongs to user {owner} and runs a program: whoever owns it could run \
-                 any; expected it to belong to root or to who runs failover"
-            );
-            problems.error(at, message);
-        } else if mode & 0o022 != 0 {
-            let message = format!(
-                "this file has mode {:o} and runs a program: whoever may write it could run any; \
-                 expected it to be writable by its owner only",
-                mode & 0o777
-            );
+        let file = Path::new(sources.name(at.file));
+        // What is missing is standard input, and what whoever runs us gives us to read.
+        if let Err(Unfit::Unsafe(why)) = program::examine_list(file) {
+            let message =
+                format!("this file runs a program, and whoever may change it could run any: {why}");
             problems.error(at, message);
         }
     }
@@ -366,7 +352,7 @@ mod tests {
         // Only root can give a file away.
         if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
             let error = errors();
-            assert!(error.contains("belongs to user 12345 and runs"), "{error}");
+            assert!(error.contains("belongs to user 12345; expected"), "{error}");
         }
         std::fs::remove_file(&path).unwrap();
     }

@@ -3,6 +3,11 @@
 //! Each is one small value in the state directory, `latch/NAME` and `maint/NAME`. Without a state
 //! directory nothing is kept, and everything else works. What a value means is known here only.
 //!
+//! What is kept of a component that the configuration does not have is told of at the start, and
+//! stays: a name that was misspelt must cost nobody a reset that is due. A reload, which a human
+//! asks for who sees what it does, forgets the maintenance of components that are gone; it never
+//! takes a component away whose reset is due.
+//!
 //! ```text
 //! latch/NAME   due
 //! maint/NAME   drain | hold ok | hold fail
@@ -11,11 +16,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::mem;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::{Moment, locked};
+use crate::component::Components;
 use crate::error::Error;
 use crate::health::maint::BECAUSE_LEN_MAX;
 use crate::health::{Maint, Mode, State};
@@ -28,15 +35,23 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// What is kept.
 pub(super) struct Keep {
     store: Option<Store>,
-    /// The components whose reset is due.
-    due: Mutex<Vec<String>>,
-    /// Those that were found to have failed, and not to be ok since. What is told of one that was
-    /// reset may come late, from before the reset, and makes it due no more.
-    failed: Mutex<Vec<String>>,
+    known: Mutex<Vec<Known>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
     log: Log,
+}
+
+/// What is known of one component, which need not be in the configuration.
+struct Known {
+    name: String,
+    /// It was found to have failed, and not to be ok since.
+    has_failed: bool,
+    /// Its manual reset is due.
+    is_due: bool,
+    /// Its last reset was given then.
+    given: Option<Moment>,
+    is_in_maintenance: bool,
 }
 
 impl Keep {
@@ -52,8 +67,7 @@ impl Keep {
         let store = directory.map(|path| Store::open(path, complain));
         Ok(Keep {
             store: store.transpose()?,
-            due: Mutex::default(),
-            failed: Mutex::default(),
+            known: Mutex::default(),
             changing: Mutex::default(),
             log,
         })
@@ -67,39 +81,53 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            set(&mut locked(&self.failed), name, true);
-            set(&mut locked(&self.due), name, true);
+            let mut known = locked(&self.known);
+            let known = of(&mut known, name);
+            (known.has_failed, known.is_due) = (true, true);
         }
         is_due
     }
 
     pub(super) fn is_due(&self, name: &str) -> bool {
-        locked(&self.due).iter().any(|due| due == name)
+        of(&mut locked(&self.known), name).is_due
     }
 
-    /// A component with a manual reset has come to this state.
-    pub(super) fn judged(&self, name: &str, state: State) {
-        let has_failed = state == State::Fail;
-        if state == State::Unknown || !set(&mut locked(&self.failed), name, has_failed) {
+    /// A component with a manual reset is in this state, as something says that happened then.
+    pub(super) fn judged(&self, name: &str, state: State, at: Moment) {
+        let mut known = locked(&self.known);
+        let known = of(&mut known, name);
+        let has_failed = match state {
+            State::Ok => false,
+            State::Fail => true,
+            State::Unknown => return,
+        };
+        // What is told once more, say because of its maintenance, is no other failure.
+        if mem::replace(&mut known.has_failed, has_failed) == has_failed {
             return;
         }
-        set(&mut locked(&self.due), name, has_failed);
-        let Some(store) = &self.store else {
+        // It failed before the reset, and that is told of only now.
+        let is_reset = known.given.is_some_and(|given| at <= given);
+        let is_due = has_failed && !is_reset;
+        if known.is_due == is_due {
             return;
-        };
-        let kept = match state {
-            State::Fail => store.put(&latch(name), "due"),
-            _ => store.remove(&latch(name)),
-        };
-        self.tell_of(kept);
+        }
+        known.is_due = is_due;
+        // Before a reset can come in between: it is written in the order in which it happened.
+        match &self.store {
+            Some(store) if is_due => self.tell_of(store.put(&latch(name), "due")),
+            _ => self.remove(&latch(name)),
+        }
     }
 
-    /// A human resets a component: nobody is told so before it is on disk.
+    /// A human resets a component now: nobody is told so before it is on disk.
     ///
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
-    pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        set(&mut locked(&self.due), name, false);
+    pub(super) fn reset(&self, name: &str, now: Moment) -> Result<(), Error> {
+        let mut known = locked(&self.known);
+        let reset = of(&mut known, name);
+        (reset.is_due, reset.given) = (false, Some(now));
+        drop(known);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -124,6 +152,7 @@ impl Keep {
             (Some(store), None) => store.remove_and_wait(&maintenance(name)),
         };
         if kept.is_ok() {
+            of(&mut locked(&self.known), name).is_in_maintenance = maint.is_some();
             change(maint);
         }
         *locked(&self.changing) = None;
@@ -135,10 +164,51 @@ impl Keep {
         let store = self.store.as_ref()?;
         let stored = store.load(&maintenance(name))?;
         let maint = maint_of(&stored, now);
+        of(&mut locked(&self.known), name).is_in_maintenance = maint.is_some();
         if maint.is_none() {
-            self.tell_of(store.remove(&maintenance(name)));
+            self.remove(&maintenance(name));
         }
         maint
+    }
+
+    /// Tells of what is kept of components that there are not, or that have no reset.
+    pub(super) fn tell_of_strangers(&self, components: &Components, now: Moment) {
+        let names = self.store.as_ref().map(Store::names);
+        for kept in names.iter().flatten().flatten() {
+            let Some((kind, name)) = kept.split_once('/') else {
+                continue;
+            };
+            let component = components.find(name.as_bytes());
+            let has_reset = component.as_ref().is_some_and(|it| it.about().manual_reset);
+            let (what, until) = match kind {
+                "latch" if !has_reset => ("manual reset that is due", "its file is removed"),
+                "maint" if component.is_none() && self.maint(name, now).is_some() => {
+                    ("maintenance", "the next reload")
+                }
+                _ => continue,
+            };
+            let text = format_args!(
+                "the {what} of {name:?} has no place in this configuration; kept until it has, or \
+                 {until}"
+            );
+            self.log.line(Level::Warning, text);
+        }
+        if let Some(Err(error)) = names {
+            self.tell_of(Err(error));
+        }
+    }
+
+    /// Forgets the maintenance of components that there are not any more.
+    pub(super) fn forget_strangers(&self, components: &Components) {
+        for known in &mut *locked(&self.known) {
+            let name = known.name.as_str();
+            if known.is_in_maintenance && components.find(name.as_bytes()).is_none() {
+                known.is_in_maintenance = false;
+                let text = format_args!("the maintenance of {name:?} is forgotten with it");
+                self.log.line(Level::Notice, text);
+                self.remove(&maintenance(name));
+            }
+        }
     }
 
     /// Maintenance ended, unless it is in another by now.
@@ -148,8 +218,9 @@ impl Keep {
             // What it comes to is on its way to the disk.
             return;
         }
-        if let (Some(store), true) = (&self.store, has_none()) {
-            self.tell_of(store.remove(&maintenance(name)));
+        if has_none() {
+            of(&mut locked(&self.known), name).is_in_maintenance = false;
+            self.remove(&maintenance(name));
         }
     }
 
@@ -160,6 +231,13 @@ impl Keep {
         }
     }
 
+    /// Soon.
+    fn remove(&self, kept: &str) {
+        if let Some(store) = &self.store {
+            self.tell_of(store.remove(kept));
+        }
+    }
+
     fn tell_of(&self, kept: Result<(), Error>) {
         if let Err(error) = kept {
             self.log.line(Level::Error, format_args!("{error:?}"));
@@ -167,15 +245,20 @@ impl Keep {
     }
 }
 
-/// Has a name in a list, or not. Whether it was otherwise before.
-fn set(list: &mut Vec<String>, name: &str, is_in: bool) -> bool {
-    let at = list.iter().position(|one| one == name);
-    match at {
-        Some(at) if !is_in => drop(list.swap_remove(at)),
-        None if is_in => list.push(name.to_string()),
-        _ => return false,
-    }
-    true
+/// What is known of a component; nothing at first.
+fn of<'a>(known: &'a mut Vec<Known>, name: &str) -> &'a mut Known {
+    let at = known.iter().position(|one| one.name == name);
+    let at = at.unwrap_or_else(|| {
+        known.push(Known {
+            name: name.to_string(),
+            has_failed: false,
+            is_due: false,
+            given: None,
+            is_in_maintenance: false,
+        });
+        known.len() - 1
+    });
+    &mut known[at]
 }
 
 fn latch(name: &str) -> String {
@@ -330,10 +413,15 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         let keep = || Keep::open(Some(&folder), Log::none()).unwrap();
         let first = keep();
-        first.judged("a", State::Fail);
-        first.reset("a").unwrap();
-        // Its maintenance, say, from before the reset, and before the run that follows that.
-        first.judged("a", State::Fail);
+        let clock = ManualClock::new();
+        let now = || {
+            clock.advance(HOUR);
+            clock.now()
+        };
+        first.judged("a", State::Fail, now());
+        first.reset("a", now()).unwrap();
+        // Its maintenance, say, before the run that follows the reset.
+        first.judged("a", State::Fail, now());
         assert!(!first.is_due("a"));
         drop(first);
         let second = keep();
@@ -341,16 +429,37 @@ mod tests {
             !second.was_due("a"),
             "a reset that was acknowledged is lost"
         );
-        second.judged("a", State::Ok);
-        second.judged("a", State::Fail);
+        second.judged("a", State::Ok, now());
+        second.judged("a", State::Fail, now());
         drop(second);
         let third = keep();
         assert!(third.was_due("a"), "it is another failure");
-        third.reset("a").unwrap();
-        third.judged("a", State::Fail);
+        third.reset("a", now()).unwrap();
+        third.judged("a", State::Fail, now());
         drop(third);
         assert!(!keep().was_due("a"));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_failure_that_is_told_of_after_its_reset_is_not_due_again() {
+        let keep = Keep::open(None, Log::none()).unwrap();
+        let clock = ManualClock::new();
+        let failed_at = clock.now();
+        keep.judged("a", State::Fail, failed_at);
+        assert!(keep.is_due("a"));
+        clock.advance(HOUR);
+        keep.reset("a", clock.now()).unwrap();
+        keep.judged("a", State::Fail, failed_at);
+        assert!(!keep.is_due("a"), "it failed before");
+        keep.judged("b", State::Fail, failed_at);
+        assert!(keep.is_due("b"), "that is another");
+        clock.advance(HOUR);
+        keep.judged("a", State::Ok, clock.now());
+        keep.judged("a", State::Fail, clock.now());
+        assert!(keep.is_due("a"), "it failed again");
+        keep.judged("a", State::Ok, clock.now());
+        assert!(!keep.is_due("a"));
     }
 
     #[test]

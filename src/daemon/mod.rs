@@ -88,6 +88,9 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     server.administer(daemon.clone());
     let running = server.start()?;
     daemon.say_where();
+    daemon
+        .keep
+        .tell_of_strangers(server.components(), SystemClock.now());
     tell_of(&log, manager.ready("answering"));
     watch::feed_watchdog(&server, &manager, &log)?;
     let hangups = Hangups::new(daemon.clone(), manager.clone());
@@ -355,6 +358,7 @@ impl Daemon {
                     Level::Notice,
                     format_args!("configuration taken: generation={generation} components={count}"),
                 );
+                self.keep.forget_strangers(self.server.components());
             }
             Err(why) => self.log.line(
                 Level::Error,
@@ -435,7 +439,7 @@ impl KeptReset {
         if !reply.acts_on_state() {
             return reply;
         }
-        match self.keep.reset(&self.name) {
+        match self.keep.reset(&self.name, SystemClock.now()) {
             Ok(()) => reply,
             Err(error) => Reply::new(
                 500,

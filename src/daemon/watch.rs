@@ -108,9 +108,10 @@ impl Shared {
                     event.what,
                     What::Changed { to: State::Ok, .. } | What::Judged { to: State::Ok, .. }
                 ) {
-                    self.keep.judged(name, State::Ok);
+                    self.keep.judged(name, State::Ok, event.at);
                 }
-                self.keep.judged(name, component.board().judged());
+                let state = component.board().judged();
+                self.keep.judged(name, state, event.at);
             }
         }
     }

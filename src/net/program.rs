@@ -1,4 +1,5 @@
-//! Which program is meant, and whether others than root and ourselves could change it.
+//! Which program is meant, and whether others than root and ourselves could change it, or the file
+//! that names it.
 //!
 //! A daemon often has the rights of root, and what it runs every few seconds is worth replacing.
 //! So every directory and link on the way to a program is looked at, and the program itself. What
@@ -23,6 +24,9 @@ const LINKS_MAX: usize = 40;
 
 /// Write permission of the group and of everybody.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// In a directory with this bit nobody takes or renames what is not theirs (inode(7)).
+const STICKY: u32 = 0o1000;
 
 /// Why a program is not to be run.
 #[derive(Debug)]
@@ -70,9 +74,30 @@ fn is_program(about: &Metadata) -> bool {
 /// # Errors
 /// What is wrong.
 pub(crate) fn examine(program: &Path) -> Result<(), Unfit> {
+    walk(program, Sticky::IsForOthers)
+}
+
+/// The same for a file that names programs. It may lie in a sticky directory, where others can
+/// neither change nor replace what is not theirs.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn examine_list(file: &Path) -> Result<(), Unfit> {
+    let here = fs::canonicalize(".").map_err(Unfit::Missing)?;
+    walk(&here.join(file), Sticky::IsSafe)
+}
+
+/// What a directory is that everybody may write and nobody but the owner may take things out of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sticky {
+    IsForOthers,
+    IsSafe,
+}
+
+fn walk(file: &Path, sticky: Sticky) -> Result<(), Unfit> {
     let mut way = PathBuf::from("/");
-    judge(&way, &fs::metadata(&way).map_err(Unfit::Missing)?)?;
-    let mut ahead = parts(program);
+    judge(&way, &fs::metadata(&way).map_err(Unfit::Missing)?, sticky)?;
+    let mut ahead = parts(file);
     let mut links = 0;
     while let Some(part) = ahead.pop() {
         if part == ".." {
@@ -82,11 +107,15 @@ pub(crate) fn examine(program: &Path) -> Result<(), Unfit> {
         let next = way.join(part);
         let about = fs::symlink_metadata(&next).map_err(Unfit::Missing)?;
         if !about.is_symlink() {
-            judge(&next, &about)?;
+            judge(&next, &about, sticky)?;
             way = next;
             continue;
         }
-        // Who may change a link is who may write the directory that it is in, seen above.
+        // Who may change a link is who may write the directory that it is in, seen above; in a
+        // sticky one anybody may have made it.
+        if sticky == Sticky::IsSafe {
+            judge_owner(&next, &about)?;
+        }
         links += 1;
         if links > LINKS_MAX {
             let error = io::Error::other("too many links lead to it");
@@ -110,15 +139,23 @@ fn parts(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-fn judge(path: &Path, about: &Metadata) -> Result<(), Unfit> {
-    let (owner, mode) = (about.uid(), about.mode() & 0o7777);
-    let path = path.display();
-    if ![0, effective_user()].contains(&owner) {
-        let message = format!("{path} belongs to user {owner}; expected root or our own");
+fn judge(path: &Path, about: &Metadata, sticky: Sticky) -> Result<(), Unfit> {
+    judge_owner(path, about)?;
+    let (mode, path) = (about.mode() & 0o7777, path.display());
+    let is_safe = sticky == Sticky::IsSafe && about.is_dir() && mode & STICKY != 0;
+    if mode & WRITABLE_BY_OTHERS != 0 && !is_safe {
+        let message = format!(
+            "{path} has mode {mode:o}; expected writable by its owner only: chmod go-w {path}"
+        );
         return Err(Unfit::Unsafe(message));
     }
-    if mode & WRITABLE_BY_OTHERS != 0 {
-        let message = format!("{path} has mode {mode:o}; expected writable by its owner only");
+    Ok(())
+}
+
+fn judge_owner(path: &Path, about: &Metadata) -> Result<(), Unfit> {
+    let (owner, path) = (about.uid(), path.display());
+    if ![0, effective_user()].contains(&owner) {
+        let message = format!("{path} belongs to user {owner}; expected root or our own");
         return Err(Unfit::Unsafe(message));
     }
     Ok(())
@@ -150,6 +187,50 @@ mod tests {
         }
         // What is at the end counts as well.
         assert!(refusal("/dev/null").starts_with("/dev/null has mode 666"));
+    }
+
+    #[test]
+    fn a_list_may_lie_in_a_sticky_directory_and_in_no_other_of_everybody() {
+        let name = format!("failover-program-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let (inner, list) = (folder.join("a"), folder.join("a/list"));
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(&list, "").unwrap();
+        let allow = |path: &Path, mode| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(path, mode).unwrap();
+        };
+        for (of_folder, of_inner, of_list, wrong) in [
+            (0o755, 0o700, 0o600, None),
+            (0o1777, 0o1770, 0o644, None),
+            (0o777, 0o700, 0o600, Some((&folder, 777))),
+            (0o755, 0o720, 0o600, Some((&inner, 720))),
+            (0o755, 0o700, 0o602, Some((&list, 602))),
+        ] {
+            allow(&folder, of_folder);
+            allow(&inner, of_inner);
+            allow(&list, of_list);
+            match (examine_list(&list), wrong) {
+                (Ok(()), None) => {}
+                (Err(Unfit::Unsafe(message)), Some((path, mode))) => {
+                    let path = path.display();
+                    let begins = format!("{path} has mode {mode}; expected writable by its owner");
+                    assert!(message.starts_with(&begins), "{message}");
+                    assert!(message.ends_with(&format!(": chmod go-w {path}")));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        allow(&list, 0o600);
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(&list, &link).unwrap();
+        examine_list(&link).unwrap();
+        // Only root can give something away.
+        if std::os::unix::fs::lchown(&link, Some(12_345), None).is_ok() {
+            let unfit = examine_list(&link).unwrap_err();
+            assert!(matches!(unfit, Unfit::Unsafe(it) if it.contains("belongs to user 12345")));
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

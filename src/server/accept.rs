@@ -240,7 +240,11 @@ fn serve_request(
     let (desk, work) = match route(shared, client, &request.head) {
         Route::Answer(bytes) => return finish(shared, stream, bytes, then),
         Route::Run(component, asked) => return keep(shared, stream, &component, asked, later),
-        Route::Report(report, asked) => (&shared.reports, reports::work(report, asked)),
+        Route::Report(report, asked) => {
+            let credentials = request.head.header("authorization");
+            let work = reports::work(report, asked, client, credentials);
+            (&shared.reports, work)
+        }
         Route::Act(act) if client.is_trusted => {
             (&shared.local_acts, admin::work(act, request, client))
         }

@@ -127,7 +127,7 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
         query: request.head.query().to_string(),
     };
     Box::new(move |shared, caller| {
-        let by = match permission(shared, &asked) {
+        let by = match permission(shared, asked.client, asked.authorization.as_deref()) {
             Ok(by) => by,
             Err(bytes) => return caller.answer(shared, bytes),
         };
@@ -150,16 +150,20 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
     })
 }
 
-/// Who it is, for the log; or the answer to who may not.
-fn permission(shared: &Shared, asked: &Asked) -> Result<String, Vec<u8>> {
-    if asked.client.is_trusted {
+/// Who it is, for the log; or the answer to who may not. Blocks as [`Guard::verify`] does.
+pub(super) fn permission(
+    shared: &Shared,
+    client: Client,
+    authorization: Option<&str>,
+) -> Result<String, Vec<u8>> {
+    if client.is_trusted {
         return Ok(String::from("admin socket"));
     }
     let mut unavailable = None;
     let site = shared.site();
     for guard in &site.guards {
-        match guard.verify(asked.authorization.as_deref()) {
-            Access::Granted { user } => return Ok(format!("{user} from {}", asked.client.peer)),
+        match guard.verify(authorization) {
+            Access::Granted { user } => return Ok(format!("{user} from {}", client.peer)),
             Access::Denied => {}
             Access::Unavailable(why) => unavailable = Some(why),
         }

@@ -226,8 +226,14 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
-    use std::net::TcpListener;
+    use crate::auth::{Access, TokenFile};
+    use crate::component::{Post, Reply};
+    use crate::server::HealthCheckServer;
+    use crate::sys::file::hold_openers;
+    use std::fs;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::os::unix::fs::PermissionsExt;
 
     /// More than any system's buffers take.
     const LENGTH: usize = 64 * 1024 * 1024;
@@ -269,5 +275,57 @@ mod tests {
         assert!(started.elapsed() >= WRITE_PAUSE_MAX);
         drop(client);
         assert!(!write_all(&server, &[0]), "it is gone");
+    }
+
+    /// What a POST to that path is answered with, whose credentials are in a file.
+    fn post(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let credentials = "Authorization: Bearer 0123456789abcdef\r\n";
+        let request = format!("POST {path} HTTP/1.0\r\n{credentials}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.lines().last().unwrap_or_default().to_string()
+    }
+
+    #[test]
+    fn a_file_of_credentials_that_hangs_holds_the_others_once() {
+        let server = HealthCheckServer::bind("127.0.0.1:0").unwrap();
+        let file = |name: &str| {
+            let name = format!("failover-desk-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(&name);
+            fs::write(&path, "0123456789abcdef\n").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let tokens = TokenFile::open(&path).unwrap();
+            let act = move |post: &Post| match tokens.verify(post.header("authorization")) {
+                Access::Unavailable(_) => Reply::new(500, "hangs"),
+                access => Reply::new(200, format!("{access:?}")),
+            };
+            let check = || true;
+            server.add_component_with_post(&name, check, act).unwrap();
+            (path, format!("/{name}"))
+        };
+        let (sick, well) = (file("sick"), file("well"));
+        let running = server.start().unwrap();
+        let address = server.local_addr();
+        let granted = r#"Granted { user: "token" }"#;
+        for (_, path) in [&sick, &well] {
+            assert_eq!(post(address, path), granted);
+        }
+        let holder = fs::OpenOptions::new().read(true).write(true).open(&sick.0);
+        let holder = holder.unwrap();
+        if hold_openers(&holder) {
+            // The first is waited for, the next no more: all of them before the holder lets go.
+            for _ in 0..50 {
+                assert_eq!(post(address, &sick.1), "hangs");
+                assert_eq!(post(address, &well.1), granted);
+            }
+        }
+        drop(holder);
+        server.handle().shutdown();
+        running.wait();
+        for (path, _) in [sick, well] {
+            fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Locking a file against other processes (flock(2)); std has it only from Rust 1.89 on.
+//! Locking a file against other processes (flock(2)); std has it only from Rust 1.89 on. For tests
+//! also a file that holds whoever opens it (F_SETLEASE in fcntl(2)).
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -36,4 +37,23 @@ pub(crate) fn lock_now(file: &File) -> io::Result<bool> {
 /// The file system cannot lock.
 pub(crate) fn unlock(file: &File) -> io::Result<()> {
     cerr(flock(file.as_raw_fd(), LOCK_UN)).map(drop)
+}
+
+/// Has everybody who opens this file hang until it is closed, or for a while (45 s by default).
+/// `false` where the system or the file system cannot.
+#[cfg(test)]
+pub(crate) fn hold_openers(file: &File) -> bool {
+    const F_SETSIG: c_int = 10;
+    const F_SETLEASE: c_int = 1_024;
+    const F_WRLCK: c_int = 1;
+    /// Whoever has the lease is sent a signal; this one does nothing.
+    const SIGURG: c_int = 23;
+
+    unsafe extern "C" {
+        safe fn fcntl(fd: c_int, operation: c_int, ...) -> c_int;
+    }
+    let fd = file.as_raw_fd();
+    cerr(fcntl(fd, F_SETSIG, SIGURG))
+        .and_then(|_| cerr(fcntl(fd, F_SETLEASE, F_WRLCK)))
+        .is_ok()
 }

@@ -10,6 +10,7 @@
 pub(crate) mod boot;
 pub(crate) mod errno;
 pub(crate) mod file;
+pub(crate) mod hang;
 #[cfg(feature = "lean")]
 mod lean;
 pub(crate) mod limits;

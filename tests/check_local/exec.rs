@@ -245,7 +245,9 @@ fn programs_that_others_could_change_are_refused() {
     };
     for mode in [0o720, 0o702, 0o777] {
         place.set_mode("good", mode);
-        let expected = format!("{good} has mode {mode:o}; expected writable by its owner only");
+        let expected = format!(
+            "{good} has mode {mode:o}; expected writable by its owner only: chmod go-w {good}"
+        );
         assert_eq!(
             said(&check.check()),
             format!("unknown exec refused: {expected}")

@@ -214,3 +214,81 @@ fn an_acknowledged_reset_is_on_the_disk_however_soon_the_end_comes() {
         house.looks_again("reset");
     }
 }
+
+#[test]
+fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
+    let mut house = with_two_latched();
+    house.maintain("plain", "mode=drain");
+    house.maintain("reset", "mode=drain&for=1s");
+    house.end_by("-TERM");
+    let other = format!(
+        " state-dir DIR/state\n{QUICK}\
+         component wrong/name\n file /\n\
+         component latched\n file /\n"
+    );
+    house.configure(&other);
+    house.start();
+    for name in ["latched", "reset"] {
+        house.daemon().line_with(&format!(
+            "warning: the manual reset that is due of \"{name}\" has no place in this \
+             configuration; kept until it has, or its file is removed"
+        ));
+    }
+    house.daemon().line_with(
+        "warning: the maintenance of \"plain\" has no place in this configuration; kept until it \
+         has, or the next reload",
+    );
+    house.comes_to("/wrong/name", "OK");
+    house.maintain("wrong/name", "mode=drain");
+    house.end_by("-TERM");
+    for name in ["latch/latched", "latch/reset", "maint/plain"] {
+        assert!(!state_of(&house, name).is_empty(), "{name}");
+    }
+
+    // With the names back all is as it was, and what has another is told of in turn.
+    house.configure(&config());
+    house.start();
+    assert_eq!(house.word("/latched"), "FAIL");
+    assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
+    assert!(house.status().of("plain", "maint").contains("drain"));
+    house
+        .daemon()
+        .line_with("the maintenance of \"wrong/name\" has no place");
+}
+
+#[test]
+fn a_reload_forgets_the_maintenance_of_what_is_gone_and_nothing_else() {
+    let mut house = with_two_latched();
+    house.maintain("plain", "mode=drain");
+    house.maintain("reset", "mode=hold");
+    let without_plain = config().replace("component plain\n file DIR/plain\n", "");
+    house.reload(&without_plain);
+    house
+        .daemon()
+        .line_with("notice: the maintenance of \"plain\" is forgotten with it");
+    eventually("it is gone from the disk", || {
+        state_of(&house, "maint/plain").is_empty()
+    });
+    house.reload(&config());
+    house.comes_to("/plain", "OK");
+    assert!(house.status().of("reset", "maint").contains("hold"));
+    assert!(!state_of(&house, "maint/reset").is_empty());
+
+    // What a start found nobody for is forgotten by the next reload.
+    house.maintain("plain", "mode=drain");
+    house.end_by("-TERM");
+    house.configure(&without_plain);
+    house.start();
+    house
+        .daemon()
+        .line_with("the maintenance of \"plain\" has no place");
+    house.refused(" nonsense\n");
+    assert!(!state_of(&house, "maint/plain").is_empty());
+    house.reload(&without_plain);
+    house
+        .daemon()
+        .line_with("the maintenance of \"plain\" is forgotten");
+    house.end_by("-TERM");
+    assert_eq!(state_of(&house, "maint/plain"), "");
+    assert!(!state_of(&house, "latch/latched").is_empty());
+}

@@ -114,6 +114,16 @@ impl Keyword {
         }
     }
 
+    /// Which of the words that follow is a path that may be relative: to the folder of the file
+    /// that it stands in. All other paths are absolute.
+    pub(crate) fn relative_path(&self) -> Option<usize> {
+        match self.name {
+            "include" | "admin-socket" | "state-dir" | "password-file" => Some(0),
+            "admin" | "heartbeat" | "manual-reset" => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether so many words may follow it.
     pub(crate) fn takes(&self, words: usize) -> bool {
         match self.form {
@@ -242,6 +252,19 @@ mod tests {
             for line in lines {
                 assert!(line.chars().count() <= 89, "{name}: {line}");
             }
+        }
+    }
+
+    #[test]
+    fn every_path_is_relative_to_its_file_or_has_to_be_absolute() {
+        // Those refuse what is relative.
+        let absolute = ["file", "process", "exec", "haproxy-traffic", "access-log"];
+        for keyword in keywords() {
+            let names = ["FILE", "PATH", "DIRECTORY", "SOCKET", "PROGRAM"];
+            let has_path = names.iter().any(|name| keyword.arguments.contains(name));
+            let is_relative = keyword.relative_path().is_some();
+            let is_absolute = absolute.contains(&keyword.name) || keyword.name == "track-file";
+            assert_eq!(has_path, is_relative || is_absolute, "{}", keyword.name);
         }
     }
 

@@ -143,7 +143,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Form::Words(1),
         "DIRECTORY",
         "Where manual resets that are due and maintenance are kept over a restart. Without it\n\
-         they are lost.",
+         they are lost. What is kept of a component that the configuration does not have stays,\n\
+         and is told of at the start; the next reload forgets its maintenance, but no reset.",
         "state-dir /var/lib/failover",
     ),
     Keyword::new(

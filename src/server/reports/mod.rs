@@ -20,8 +20,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::answers::Asked;
-use super::desk::Work;
-use super::{Shared, page};
+use super::desk::{Caller, Work};
+use super::listening::Client;
+use super::{Config, Shared, admin, page};
 use crate::check::board::Published;
 use crate::clock::{Moment, locked};
 use crate::component::Component;
@@ -59,24 +60,66 @@ const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Makes a report, and answers.
-pub(super) fn work(report: Report, asked: Asked) -> Work {
+pub(super) fn work(
+    report: Report,
+    asked: Asked,
+    client: Client,
+    credentials: Option<&str>,
+) -> Work {
+    let credentials = credentials.map(String::from);
     Box::new(move |shared, caller| {
-        let json = "application/json";
-        let bytes = match report {
-            Report::Page => in_form(200, "text/html; charset=utf-8", page::page(), asked),
-            Report::Metrics => in_form(200, metrics::MEDIA_TYPE, &metrics::text(shared), asked),
-            Report::Status(Format::Json) => in_form(200, json, &status::json(shared), asked),
-            Report::Status(Format::Text) => in_form(200, TEXT, &text::status(shared), asked),
-            Report::Events(after, Format::Json) => {
-                in_form(200, json, &status::events(shared, after), asked)
-            }
-            Report::Events(after, Format::Text) => {
-                in_form(200, TEXT, &text::events(shared, after), asked)
-            }
+        let is_status = matches!(report, Report::Status(_));
+        let may_matter = is_status && !client.is_trusted && credentials.is_some();
+        if !may_matter || shared.admin().config().error.is_none() {
+            return make(shared, caller, report, asked, client.is_trusted);
+        }
+        // To look at credentials may take long, and is done where others are looked at.
+        let look = move |shared: &Arc<Shared>, caller| {
+            let by = admin::permission(shared, client, credentials.as_deref());
+            let is_admin = by.is_ok();
+            let work = move |shared: &Arc<Shared>, caller| {
+                make(shared, caller, report, asked, is_admin);
+            };
+            shared.reports.submit(shared, caller, Box::new(work));
         };
-        caller.answer_at_length(shared, &bytes);
+        shared.posts.submit(shared, caller, Box::new(look));
     })
 }
+
+fn make(shared: &Arc<Shared>, caller: Caller, report: Report, asked: Asked, is_admin: bool) {
+    let json = "application/json";
+    let bytes = match report {
+        Report::Page => in_form(200, "text/html; charset=utf-8", page::page(), asked),
+        Report::Metrics => in_form(200, metrics::MEDIA_TYPE, &metrics::text(shared), asked),
+        Report::Status(format) => {
+            let config = config(shared, is_admin);
+            match format {
+                Format::Json => in_form(200, json, &status::json(shared, &config), asked),
+                Format::Text => in_form(200, TEXT, &text::status(shared, &config), asked),
+            }
+        }
+        Report::Events(after, Format::Json) => {
+            in_form(200, json, &status::events(shared, after), asked)
+        }
+        Report::Events(after, Format::Text) => {
+            in_form(200, TEXT, &text::events(shared, after), asked)
+        }
+    };
+    caller.answer_at_length(shared, &bytes);
+}
+
+/// What is known of the configuration. What is wrong with one names files and quotes what is in
+/// them, which is for administrators.
+fn config(shared: &Shared, is_admin: bool) -> Config {
+    let mut config = shared.admin().config();
+    if let (Some(error), false) = (&mut config.error, is_admin) {
+        *error = String::from(REFUSED);
+    }
+    config
+}
+
+/// What is said to others.
+const REFUSED: &str = "the log, 'failover status' and 'failover check-config' say why";
 
 /// An answer as it was asked for.
 pub(super) fn in_form(status: u16, media_type: &str, body: &str, asked: Asked) -> Vec<u8> {

@@ -11,11 +11,11 @@ use crate::component::{About, Sighting, blamed};
 use crate::event::{Event, What};
 use crate::health::maint::Maint;
 use crate::health::{Phase, Reason, State};
-use crate::server::Shared;
+use crate::server::{Config, Shared};
 use crate::wire::json::Writer;
 
 /// The status of everything.
-pub(super) fn json(shared: &Shared) -> String {
+pub(super) fn json(shared: &Shared, config: &Config) -> String {
     let (rows, times) = (rows(shared), Times::of(shared));
     let mut json = Writer::new();
     json.begin_object();
@@ -27,7 +27,6 @@ pub(super) fn json(shared: &Shared) -> String {
     date(&mut json, "now", times.now, &times);
     json.key("live").flag(ailment(shared).is_none());
     json.key("state").text(state_of_whole(&rows).word());
-    let config = shared.admin().config();
     json.key("config").begin_object();
     json.key("file").text_or_null(config.file.as_deref());
     json.key("error").text_or_null(config.error.as_deref());

@@ -7,16 +7,15 @@ use std::time::Duration;
 use super::health::state_of_whole;
 use super::{Row, Times, rows};
 use crate::health::Maint;
-use crate::server::Shared;
+use crate::server::{Config, Shared};
 use crate::units::print_duration;
 
 /// What is shown of a detail; a terminal is not wider.
 const DETAIL_CHARS_MAX: usize = 120;
 
 /// One line for the whole, one for each component, and one below for each in maintenance.
-pub(super) fn status(shared: &Shared) -> String {
+pub(super) fn status(shared: &Shared, config: &Config) -> String {
     let (rows, times) = (rows(shared), Times::of(shared));
-    let config = shared.admin().config();
     let mut text = format!(
         "failover {} {}, generation {} of {}, up {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -25,7 +24,7 @@ pub(super) fn status(shared: &Shared) -> String {
         config.file.as_deref().unwrap_or("no file"),
         in_seconds(shared.pulse.age()),
     );
-    if let Some(error) = config.error {
+    if let Some(error) = &config.error {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "not taken: {error}");
     }

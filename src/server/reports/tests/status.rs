@@ -199,11 +199,27 @@ fn what_runs_the_server_is_asked_and_told_of() {
     assert!(answer.starts_with("HTTP/1.0 409 Conflict\r\n"), "{answer}");
     assert!(answer.ends_with("ERROR: failover.conf:1:1: \"x\" is no keyword"));
     let (_, body) = site.get("/-/status");
-    let config = r#""config":{"file":"/etc/failover.conf","error":"line 1"}"#;
+    let refused = r#""error":"the log, 'failover status' and 'failover check-config' say why"}"#;
+    let config = format!(r#""config":{{"file":"/etc/failover.conf",{refused}"#);
     assert!(
-        body.contains(config) && body.contains(r#""generation":7,"#),
+        body.contains(&config) && body.contains(r#""generation":7,"#),
         "{body}"
     );
+    // What is wrong names files and quotes them: that is for administrators.
+    for (token, error) in [
+        ("0123456789abcdef", r#""error":"line 1"}"#),
+        ("0123456789abcdeg", refused),
+    ] {
+        let body = site.ask(&format!(
+            "GET /-/status HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ));
+        assert!(body.contains(error), "{body}");
+        let text = site.ask(&format!(
+            "GET /-/status?format=text HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ));
+        let is_told = text.contains("\nnot taken: line 1\n");
+        assert_eq!(is_told, token.ends_with('f'), "{text}");
+    }
     let (_, text) = site.get("/metrics");
     assert!(text.contains("\nfailover_config_last_reload_successful 0\n"));
     // A reset without the component's own credentials, answered after a run.
