@@ -1,6 +1,6 @@
 //! A desk: one thread that does what may take long, one thing after the other.
 //!
-//! There is one for POSTs and one for reports, so that a POST that hangs holds up no report. What
+//! There are several for POSTs and one for reports, so that what hangs holds up nothing else. What
 //! is brought to a desk waits in a bounded queue for a bounded time; the thread is started with
 //! the first of it. A leader only leaves things here.
 #![forbid(unsafe_code)]
@@ -25,6 +25,10 @@ use crate::wire::http::answer;
 /// What waits at one desk at most.
 const QUEUE_MAX: usize = 64;
 
+/// How long a reload waits for another to end: nearly all take milliseconds, and one that takes
+/// longer than this may take for ever.
+const RELOAD_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// How long a client may take nothing of a long answer: others wait behind it.
 const WRITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -34,6 +38,9 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Desk {
     /// What is done here, in the singular.
     what: &'static str,
+    /// How long it waits for its turn at most, and the status that says that this has not come.
+    wait_max: Duration,
+    busy: u16,
     /// Whose code that is.
     stack: Stack,
     worker: Mutex<Worker>,
@@ -118,9 +125,20 @@ fn write_all(stream: &TcpStream, bytes: &[u8]) -> bool {
 
 impl Desk {
     pub(super) fn new(what: &'static str, stack: Stack) -> Arc<Desk> {
+        Desk::with(what, stack, Duration::MAX, 503)
+    }
+
+    /// One for reloads: who asks for one while another goes on is told so.
+    pub(super) fn for_reloads() -> Arc<Desk> {
+        Desk::with("reload", Stack::Users, RELOAD_WAIT_MAX, 409)
+    }
+
+    fn with(what: &'static str, stack: Stack, wait_max: Duration, busy: u16) -> Arc<Desk> {
         Arc::new(Desk {
             what,
             stack,
+            wait_max,
+            busy,
             worker: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -131,11 +149,11 @@ impl Desk {
         let job = Job {
             caller,
             work,
-            deadline: Instant::now() + shared.settings.answer_within,
+            deadline: Instant::now() + shared.settings.answer_within.min(self.wait_max),
         };
         if let Some(job) = self.refused(shared, job) {
             let why = format!("ERROR: too many {}s wait already", self.what);
-            turn_away(shared, job, &why);
+            self.turn_away(shared, job, &why);
         }
     }
 
@@ -149,8 +167,13 @@ impl Desk {
         };
         for job in late {
             let why = format!("ERROR: another {} takes too long", self.what);
-            turn_away(shared, job, &why);
+            self.turn_away(shared, job, &why);
         }
+    }
+
+    fn turn_away(&self, shared: &Arc<Shared>, job: Job, why: &str) {
+        let bytes = answer(self.busy, "Retry-After: 1\r\n", why);
+        job.caller.answer(shared, bytes);
     }
 
     /// Gives the job to the worker, or back.
@@ -198,11 +221,6 @@ impl Desk {
             .jobs
             .pop_front()
     }
-}
-
-fn turn_away(shared: &Arc<Shared>, job: Job, why: &str) {
-    let bytes = answer(503, "Retry-After: 1\r\n", why);
-    job.caller.answer(shared, bytes);
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ const ANSWERS: [(&str, &str); 6] = [
 ];
 
 /// A service that counts who connects.
-fn counting() -> (SocketAddr, Arc<AtomicU64>) {
+pub(crate) fn counting() -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicU64::new(0));

@@ -1,6 +1,5 @@
 //! How it ends, and what systemd is told (sd_notify(3)).
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -8,12 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::hangs::make_pipe;
+use crate::hangs::{hangs_at, make_pipe};
 use crate::house::{House, QUICK, empty, house};
-use crate::support::{PATIENCE, a_moment, client, eventually, has_answer, peer, rest};
-
-/// `bob` with the password `pass`, as `htpasswd -nbs` writes it.
-const BOB: &str = "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n";
+use crate::support::{PATIENCE, client, eventually, has_answer, peer, rest};
 
 /// A service that says `hello` after a while, and tells that somebody came.
 fn slow(after: Duration) -> (u16, Receiver<()>) {
@@ -26,17 +22,6 @@ fn slow(after: Duration) -> (u16, Receiver<()>) {
         let _ = stream.shutdown(Shutdown::Write);
     });
     (port, has_come)
-}
-
-const REQUESTS: &str = "failover_http_requests_total";
-
-/// Waits until so many requests have come beside those that ask for this.
-fn have_come(house: &House, count: f64, before: f64) {
-    let mut looks = 0.0;
-    eventually("they have come", || {
-        looks += 1.0;
-        house.metric(REQUESTS) >= before + looks + count
-    });
 }
 
 #[test]
@@ -68,9 +53,22 @@ fn a_configuration_that_cannot_be_read_to_its_end_keeps_nobody_from_ending_us() 
     make_pipe(&house, "conf");
     house.hang_up();
     house.hang_up();
-    a_moment();
+    let _by_signal = hangs_at(&house, "conf");
     house.comes_to("/a", "OK");
     assert_eq!(house.end_by("-TERM").code(), Some(0));
+}
+
+#[test]
+fn neither_does_one_that_somebody_waits_for() {
+    let mut house = house("component a\n file /\n");
+    house.remove("conf");
+    make_pipe(&house, "conf");
+    let socket = house.socket();
+    let waits = thread::spawn(move || socket.request("POST", "/-/reload", b""));
+    let _for_somebody = hangs_at(&house, "conf");
+    house.comes_to("/a", "OK");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(waits.join().unwrap().is_err());
 }
 
 #[test]
@@ -150,28 +148,18 @@ fn systemd_is_told_what_it_wants_to_know() {
 
 #[test]
 fn a_post_that_takes_its_time_is_answered_before_the_end() {
-    let mut house = empty();
-    house.write("users", BOB);
-    house.configure(&format!(
-        "{QUICK}component a\n file DIR/a\n manual-reset htpasswd DIR/users\n"
-    ));
-    house.start();
-    house.comes_to("/a", "FAIL");
-    // A reset waits for a reload that is on, and that for the end of what it reads.
+    let mut house = house("component a\n file /\n");
+    house.comes_to("/a", "OK");
     house.remove("conf");
     make_pipe(&house, "conf");
-    house.hang_up();
-    let conf = OpenOptions::new().write(true).open(house.path("conf"));
-    let before = house.metric(REQUESTS);
-    let reset = client(
-        house.address(),
-        "POST /a HTTP/1.0\r\nAuthorization: Basic Ym9iOnBhc3M=\r\n\r\n",
-    );
-    have_come(&house, 1.0, before);
+    let socket = house.socket();
+    let reload = thread::spawn(move || socket.request("POST", "/-/reload", b"").unwrap());
+    let hangs = hangs_at(&house, "conf");
     house.signal("-TERM");
     house.daemon().line_with("ending: ");
-    drop(conf.unwrap());
-    let answer = rest(reset);
-    assert!(answer.starts_with("HTTP/1.0 "), "{answer}");
+    drop(hangs);
+    let (status, said) = reload.join().unwrap();
+    let said = String::from_utf8_lossy(&said);
+    assert!([200, 409].contains(&status), "{status} {said}");
     assert_eq!(house.end_by("-TERM").code(), Some(0));
 }
