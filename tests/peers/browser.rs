@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use crate::json::{Json, quoted};
 use crate::support::{Folder, PATIENCE, Peer, command, need, said};
 
+/// How long it may take for anything: on a busy machine a dozen processes wait for their turns.
+const ANSWERS_WITHIN: Duration = PATIENCE.saturating_mul(4);
+
 /// One at a time: each is a dozen processes.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -86,7 +89,7 @@ impl Browser {
         }
         message.push_str("}\0");
         self.to.write_all(message.as_bytes()).unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ANSWERS_WITHIN;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let message = match self.from.recv_timeout(left) {

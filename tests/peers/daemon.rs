@@ -362,7 +362,7 @@ fn the_daemon_tells_the_states_of_postgresql_apart() {
     let (one, two) = (primary.port(), standby.port());
     let config = format!(
         "defaults\n  every 500ms\n  fail-after 2\n  ok-after 2\n  user trusted\n  \
-         database postgres\n  timeout 10s\n\
+         database postgres\n  timeout 10s\n  stale-after 3s\n\
          component primary\n  postgres 127.0.0.1:{one}\n  role primary\n\
          component standby\n  postgres 127.0.0.1:{two}\n  role standby\n\
          component up\n  postgres 127.0.0.1:{one}\n\
