@@ -258,8 +258,19 @@ component asked
 component beat
     heartbeat
     every 5m
+    grace 1m
+    depends-on web
 component site
-    all-of web
+    all-of web beat
+    fail-after 10s
+component traffic
+    access-log /var/log/nginx/access.log
+    window 1m
+    delay 30s
+component program
+    exec /bin/true
+    timeout 1s
+    manual-reset
 ";
 
 const EXPLAINED_WEB: &str = "web: http http://10.0.0.5/health
@@ -280,14 +291,25 @@ At the start the first answer decides; a silent target is known after 500ms.
 ";
 
 const EXPLAINED_OTHERS: &str = "asked: tcp 127.0.0.1:25
+on-request, answer-within 1m, start probe, fail-after 3, ok-after 3
+
 It is asked only when somebody asks, so that its times are its callers' to know.
 
 beat: heartbeat
-It waits for reports: silence fails it when 'every' and 'grace' are over.
+depends-on: web
+every 5m grace 1m, start probe, fail-after 1, ok-after 1
 
-site: all-of web
-It follows the components that it is made of, from memory, at every change: add
-its own thresholds to their times.
+It waits for reports. When they end it fails after 1m at best, 361s at worst: it
+is looked at every second whether the last is older than every and grace.
+
+site: all-of web beat
+start probe, fail-after 10s, ok-after 1
+
+It follows the components that it is made of, from memory, at every change. That
+is, at worst:             to fail     to be ok
+  web                        7.5s           7s
+  beat                   as it says itself
+  and itself, on top          10s           0s
 
 ";
 
@@ -305,10 +327,20 @@ fn explain_says_what_each_component_means() {
     let Said { code, out, errors } = explain(&[]);
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(out.starts_with(EXPLAINED_WEB), "{out}");
-    assert!(out.ends_with(EXPLAINED_OTHERS), "{out}");
+    assert!(out.contains(EXPLAINED_OTHERS), "{out}");
     let others = explain(&["site", "asked", "beat"]);
     assert_eq!(others.out, EXPLAINED_OTHERS, "in the order of the file");
-    assert_eq!(explain(&["web"]).out + EXPLAINED_OTHERS, out);
+    let (web, rest) = (explain(&["web"]).out, explain(&["program", "traffic"]).out);
+    assert_eq!(web + EXPLAINED_OTHERS + &rest, out);
+    for line in [
+        "it recovers                 10s     42.5s       75s   1m + 5s + 2 x 5s",
+        "It judges the traffic of the last 1m; too little of it tells nothing.",
+        "The first check is 30s after the start.",
+        "After 15s without a known outcome its state is unknown: 500 ERROR.",
+        "As timeout 4s stands here for timeout 1s and the time that a program is given to",
+    ] {
+        assert!(rest.lines().any(|it| it == line), "{line}: {rest}");
+    }
     let usage = "usage: failover explain [-c FILE] [NAME]...\n";
     assert_eq!(
         explain(&["web", "webb"]),
