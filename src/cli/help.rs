@@ -132,6 +132,7 @@ const COMMANDS: &[(&str, &str)] = &[
   The words are those of a component in the configuration; exec comes last.
 
   failover probe tcp 192.0.2.1:25 timeout 2s
+  failover probe tcp 192.0.2.1:6379 send 'PING\\r\\n' expect +PONG
   failover probe http http://10.0.0.5/health expect-body fine
 ",
     ),

@@ -69,6 +69,13 @@ fn checks_of_other_machines_are_probed_from_words() {
             1,
             "FAIL http status not expected: 200 OK",
         ),
+        // As a shell hands on what stands in its quotes.
+        (
+            &["tcp", &mail],
+            &["send", r"PING\r\n", "expect", r"\x3220 x"],
+            0,
+            "OK text found: ",
+        ),
         (
             &["tls", &mail],
             &["sni", "a.example"],
@@ -229,6 +236,14 @@ fn wrong_words_of_a_probe_are_told_with_its_usage() {
             &["http", "https://a/"],
             "https:// needs a build with the feature tls; `tls HOST:PORT` checks that TLS is \
              spoken, `exec` can run a program that verifies",
+        ),
+        (
+            &["tcp", "a:1", "send", r"PING\q"],
+            r#""\q" is no escape; expected \" \\ \n \r \t or \xNN"#,
+        ),
+        (
+            &["tcp", "a:1", "expect", r"PONG\"],
+            r#""\" is no escape; expected \" \\ \n \r \t or \xNN"#,
         ),
         (
             &["listen", "127.0.0.1:1"],
