@@ -14,6 +14,7 @@ use super::dial::Target;
 use crate::health::{Health, Outcome, Reason};
 use crate::sys::errno;
 use crate::sys::socket::read_now;
+use crate::units::print_duration;
 
 /// Read at once; a page, so that it fits the stack of a prober.
 const CHUNK_LEN: usize = 4_096;
@@ -44,7 +45,10 @@ fn with_each(
     let mut result: Option<Outcome> = None;
     let connected = target.connect(deadline, &mut |stream, peer| {
         let mut conversation = Conversation::new(stream, peer, deadline);
-        let outcome = talk(&mut conversation);
+        let mut outcome = talk(&mut conversation);
+        if outcome.health == Health::Fail && outcome.detail.is_empty() {
+            outcome.detail = conversation.place(outcome.reason, timeout);
+        }
         conversation.close();
         if result.as_ref().is_none_or(passes) {
             // Of several that pass the last one speaks.
@@ -71,6 +75,8 @@ pub(crate) struct Conversation {
     peer: SocketAddr,
     deadline: Deadline,
     received: Vec<u8>,
+    /// What is waited for, in words.
+    awaited: &'static str,
 }
 
 impl Conversation {
@@ -80,6 +86,26 @@ impl Conversation {
             peer,
             deadline,
             received: Vec::new(),
+            awaited: "answer",
+        }
+    }
+
+    /// Says what is waited for from now on, so that whoever reads of an end knows how far it came.
+    pub(crate) fn awaits(&mut self, what: &'static str) {
+        self.awaited = what;
+    }
+
+    /// Where it ended, for an outcome without words of its own.
+    fn place(&self, reason: Reason, timeout: Duration) -> String {
+        let (peer, awaited) = (self.peer, self.awaited);
+        // What is left of a time for several conversations is as good as whole.
+        let millis = timeout.as_micros().div_ceil(1_000);
+        let timeout = print_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        match reason {
+            Reason::AnswerTimeout => format!("{peer}: no whole {awaited} within {timeout}"),
+            Reason::SendTimeout => format!("{peer}: not taken within {timeout}"),
+            Reason::AnswerReset | Reason::AnswerEndedEarly => format!("{peer}: no whole {awaited}"),
+            _ => peer.to_string(),
         }
     }
 
@@ -314,6 +340,19 @@ mod tests {
         });
         let outcome = converse(&silent, Duration::from_millis(50), line);
         assert_eq!(outcome.reason, Reason::AnswerTimeout);
+        let silent = peer(|mut stream| {
+            let _ = stream.read(&mut [0; 2]);
+        });
+        let outcome = converse(&silent, Duration::from_millis(50), |conversation| {
+            conversation.awaits("greeting");
+            line(conversation)
+        });
+        let detail = outcome.detail;
+        assert!(detail.starts_with("127.0.0.1:"), "{detail}");
+        assert!(
+            detail.ends_with(": no whole greeting within 50ms"),
+            "{detail}"
+        );
     }
 
     #[test]
