@@ -407,6 +407,11 @@ fn replay_writes_a_line_for_a_line_and_the_summary_elsewhere() {
     assert_eq!(said.errors, SUMMARY);
     let stale = replay("0 ok\n100 unknown not ours\n");
     assert_eq!(stale.out, "0 ok OK healthy\n100 unknown ERROR unknown\n");
+    // What follows others and what waits for reports has no pace of its own to be late for.
+    for name in ["site", "beat"] {
+        let said = folder.run(&["replay", "-c", "failover.conf", name], "0 ok\n600 ok\n");
+        assert!(said.errors.contains("ERROR 0s"), "{}", said.errors);
+    }
     let usage = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
     for (input, out, message) in [
         (
