@@ -147,13 +147,15 @@ const COMMANDS: &[(&str, &str)] = &[
     reasons    the fixed words for how a check ended
     metrics    what /metrics says
     all        the whole manual
+
+  --help or -h after a command is its page, too.
 ",
     ),
     (
         "version",
         "failover version
 
-  Prints the version.
+  Prints the version; so do --version and -V.
 ",
     ),
 ];
@@ -183,10 +185,18 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let topics = TOPICS.join(", ");
+            let commands = COMMANDS.iter().map(|(command, _)| *command);
+            let keywords = schema::keywords().map(|keyword| keyword.name);
+            let known = commands.chain(TOPICS).chain(keywords);
+            let expected = match schema::nearest(topic, known) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!(
+                    "expected a command, a keyword or one of {}",
+                    TOPICS.join(", ")
+                ),
+            };
             complain(&format!(
-                "failover: help: nothing about {topic:?}; \
-                 expected a command, a keyword or one of {topics}\n"
+                "failover: help: nothing about {topic:?}; {expected}\n"
             ));
             Exit::Usage
         }
