@@ -54,7 +54,7 @@ fn of(component: &ComponentPlan, plan: &Plan) -> String {
     }
     for setting in ["only-if", "depends-on"] {
         if let Some(names) = component.setting(setting) {
-            text += &format!("{setting}: {}\n", names.text());
+            text += &[setting, ": ", &names.text(), "\n"].concat();
         }
     }
     text += &match (&component.asks, component.judging.schedule) {
@@ -62,13 +62,10 @@ fn of(component: &ComponentPlan, plan: &Plan) -> String {
         (Some(Asks::Heartbeat { silence_max, .. }), _) => of_heartbeat(component, *silence_max),
         (_, Schedule::OnRequest) => {
             let within = about.answer_within.unwrap_or(ANSWER_WITHIN);
-            format!(
-                "on-request, answer-within {}, {}\n\n\
-                 It is asked only when somebody asks, so that its times are its callers' to \
-                 know.\n",
-                print_duration(within),
-                component.rules()
-            )
+            let (within, rules) = (print_duration(within), component.rules().to_string());
+            let about = "\n\nIt is asked only when somebody asks, so that its times are its \
+                         callers' to know.\n";
+            ["on-request, answer-within ", &within, ", ", &rules, about].concat()
         }
         _ => forecast(component).map_or(String::new(), |it| of_probed(component, &it)),
     };
@@ -92,25 +89,20 @@ fn forecast(component: &ComponentPlan) -> Option<Forecast> {
 fn of_probed(component: &ComponentPlan, forecast: &Forecast) -> String {
     let mut text = forecast.text();
     let (judging, budget) = (&component.judging, component.budget().unwrap_or_default());
+    let mut add = |before: &str, duration: Duration, after: &str| {
+        text += &[before, &print_duration(duration), after].concat();
+    };
     if let Some(timeout) = judging.timeout.filter(|timeout| *timeout < budget) {
-        text += &format!(
-            "\nAs timeout {} stands here for timeout {} and the time that a program is given to\n\
-             end after that.\n",
-            print_duration(budget),
-            print_duration(timeout)
-        );
+        add("\nAs timeout ", budget, " stands here for ");
+        let after = " and the time that a program is given\nto end after that.\n";
+        add("timeout ", timeout, after);
     }
     if let Some(delay) = judging.delay {
-        text += &format!(
-            "\nThe first check is {} after the start.\n",
-            print_duration(delay)
-        );
+        add("\nThe first check is ", delay, " after the start.\n");
     }
     if let Some(stale_after) = component.rules().stale_after {
-        text += &format!(
-            "\nAfter {} without a known outcome its state is unknown: 500 ERROR.\n",
-            print_duration(stale_after)
-        );
+        let after = " without a known outcome its state is unknown: 500 ERROR.\n";
+        add("\nAfter ", stale_after, after);
     }
     text
 }
@@ -121,26 +113,27 @@ fn of_heartbeat(component: &ComponentPlan, silence_max: Duration) -> String {
     let (best, worst) = own.map_or_else(Default::default, |own| (own.best(), own.worst()));
     let every = component.about.every.unwrap_or_default();
     let grace = silence_max.saturating_sub(every);
-    format!(
-        "every {} grace {}, {}\n\n\
-         It waits for reports. When they end it fails after {} at best, {} at worst: it\n\
-         is looked at every second whether the last is older than every and grace.\n",
-        print_duration(every),
-        print_duration(grace),
-        component.rules(),
-        short(grace.saturating_add(best)),
-        short(silence_max.saturating_add(worst)),
-    )
+    [
+        "every ",
+        &print_duration(every),
+        " grace ",
+        &print_duration(grace),
+        ", ",
+        &component.rules().to_string(),
+        "\n\nIt waits for reports. When they end it fails after ",
+        &short(grace.saturating_add(best)),
+        " at best, ",
+        &short(silence_max.saturating_add(worst)),
+        " at worst.\n",
+    ]
+    .concat()
 }
 
 /// What is made of others: their times, and what its own thresholds add.
 fn of_members(component: &ComponentPlan, plan: &Plan) -> String {
-    let mut text = format!(
-        "{}\n\n\
-         It follows the components that it is made of, from memory, at every change. That\n\
-         is, at worst:             to fail     to be ok\n",
-        component.rules()
-    );
+    let mut text = component.rules().to_string();
+    text += "\n\nIt follows the components that it is made of, from memory, at every change. \
+             That\nis, at worst:             to fail     to be ok\n";
     let worst = |change: Change| change.silent.map(|times| times.worst());
     for name in &component.about.members {
         let member = plan.components.iter().find(|it| it.name == *name);
@@ -149,7 +142,7 @@ fn of_members(component: &ComponentPlan, plan: &Plan) -> String {
         let times = times.map(|it| (worst(it.failure()), worst(it.recovery())));
         text += &match times {
             Some((failure, recovery)) => row(name, failure, recovery),
-            None => format!("  {name:<20}   as it says itself\n"),
+            None => ["  ", name.as_str(), ": as it says itself\n"].concat(),
         };
     }
     let own = forecast(component);

@@ -185,15 +185,13 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let commands = COMMANDS.iter().map(|(command, _)| *command);
             let keywords = schema::keywords().map(|keyword| keyword.name);
-            let known = commands.chain(TOPICS).chain(keywords);
-            let expected = match schema::nearest(topic, known) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => format!(
-                    "expected a command, a keyword or one of {}",
-                    TOPICS.join(", ")
-                ),
+            let expected = match schema::nearest(topic, keywords) {
+                Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
+                None => {
+                    let topics = TOPICS.join(", ");
+                    ["expected a command, a keyword or one of ", &topics].concat()
+                }
             };
             complain(&format!(
                 "failover: help: nothing about {topic:?}; {expected}\n"

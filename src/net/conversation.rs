@@ -97,16 +97,23 @@ impl Conversation {
 
     /// Where it ended, for an outcome without words of its own.
     fn place(&self, reason: Reason, timeout: Duration) -> String {
-        let (peer, awaited) = (self.peer, self.awaited);
-        // What is left of a time for several conversations is as good as whole.
-        let millis = timeout.as_micros().div_ceil(1_000);
-        let timeout = print_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        let mut text = self.peer.to_string();
         match reason {
-            Reason::AnswerTimeout => format!("{peer}: no whole {awaited} within {timeout}"),
-            Reason::SendTimeout => format!("{peer}: not taken within {timeout}"),
-            Reason::AnswerReset | Reason::AnswerEndedEarly => format!("{peer}: no whole {awaited}"),
-            _ => peer.to_string(),
+            Reason::AnswerTimeout | Reason::AnswerReset | Reason::AnswerEndedEarly => {
+                text += ": no whole ";
+                text += self.awaited;
+            }
+            Reason::SendTimeout => text += ": not taken",
+            _ => {}
         }
+        if matches!(reason, Reason::AnswerTimeout | Reason::SendTimeout) {
+            // What is left of a time for several conversations is as good as whole.
+            let whole = timeout.saturating_add(Duration::from_nanos(999_999));
+            let millis = whole.subsec_nanos() / 1_000_000;
+            text += " within ";
+            text += &print_duration(Duration::new(whole.as_secs(), millis * 1_000_000));
+        }
+        text
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {

@@ -314,8 +314,7 @@ beat: heartbeat
 depends-on: web
 every 5m grace 1m, start probe, fail-after 1, ok-after 1
 
-It waits for reports. When they end it fails after 1m at best, 361s at worst: it
-is looked at every second whether the last is older than every and grace.
+It waits for reports. When they end it fails after 1m at best, 361s at worst.
 
 site: all-of web beat
 start probe, fail-after 10s, ok-after 1
@@ -323,7 +322,7 @@ start probe, fail-after 10s, ok-after 1
 It follows the components that it is made of, from memory, at every change. That
 is, at worst:             to fail     to be ok
   web                        7.5s           7s
-  beat                   as it says itself
+  beat: as it says itself
   and itself, on top          10s           0s
 
 ";
@@ -352,7 +351,7 @@ fn explain_says_what_each_component_means() {
         "It judges the traffic of the last 1m; too little of it tells nothing.",
         "The first check is 30s after the start.",
         "After 15s without a known outcome its state is unknown: 500 ERROR.",
-        "As timeout 4s stands here for timeout 1s and the time that a program is given to",
+        "As timeout 4s stands here for timeout 1s and the time that a program is given",
     ] {
         assert!(rest.lines().any(|it| it == line), "{line}: {rest}");
     }
