@@ -109,7 +109,7 @@ impl Conversation {
         if matches!(reason, Reason::AnswerTimeout | Reason::SendTimeout) {
             // What is left of a time for several conversations is as good as whole.
             let whole = timeout.saturating_add(Duration::from_nanos(999_999));
-            let millis = whole.subsec_nanos() / 1_000_000;
+            let millis = whole.subsec_millis();
             text += " within ";
             text += &print_duration(Duration::new(whole.as_secs(), millis * 1_000_000));
         }
