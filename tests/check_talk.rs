@@ -95,6 +95,7 @@ fn a_byte_now_and_then_extends_nothing() {
             let _ = stream.write_all(&[*byte]);
             a_moment();
         }
+        let _ = stream.read_to_end(&mut Vec::new());
     });
     assert!(found(tls(port, 0.5)).ends_with(": no whole answer within 500ms"));
 }

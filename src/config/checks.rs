@@ -356,7 +356,7 @@ impl Reader<'_> {
             self.warn("exec", &why);
         }
         if let Some(name) = section.owner {
-            check = self.here(check.env("FAILOVER_COMPONENT", name))?;
+            check = self.here(check.one_of(name).env("FAILOVER_COMPONENT", name))?;
         }
         let codes = [("plain", ExitCodes::Plain), ("nagios", ExitCodes::Nagios)];
         if let Some(codes) = section.choice("exit-codes", &codes) {

@@ -67,6 +67,7 @@ impl Background {
             stale_after: None,
             clock: Arc::new(SystemClock),
             stack: Stack::Users,
+            held: false,
         })
     }
 
@@ -96,6 +97,7 @@ pub struct Builder {
     stale_after: Option<Duration>,
     clock: Arc<dyn Clock>,
     stack: Stack,
+    held: bool,
 }
 
 impl Builder {
@@ -167,6 +169,12 @@ impl Builder {
         self
     }
 
+    /// Runs nothing before its board is released.
+    pub(crate) fn held(mut self) -> Builder {
+        self.held = true;
+        self
+    }
+
     /// Starts the thread and the first run.
     ///
     /// # Errors
@@ -183,6 +191,7 @@ impl Builder {
             stale_after: Some(stale_after),
             clock: self.clock,
             stack: self.stack,
+            held: self.held,
         };
         Ok(Background {
             prober: Prober::start(self.task, settings)?,
