@@ -101,11 +101,11 @@ impl fmt::Display for Event {
                 runs,
             } => write!(
                 f,
-                " took={} reason=\"{}\" detail=\"{}\" {}=\"{from} -> {to}\" phase={phase} \
+                " took={} reason=\"{}\" detail={:?} {}=\"{from} -> {to}\" phase={phase} \
                  run={runs}",
                 print_duration(in_microseconds(outcome.took)),
                 outcome.reason,
-                outcome.detail.escape_debug(),
+                outcome.detail,
                 match self.what {
                     What::Judged { .. } => "judged",
                     _ => "state",
@@ -117,10 +117,10 @@ impl fmt::Display for Event {
                 outcome,
             } => write!(
                 f,
-                " took={} reason=\"{}\" detail=\"{}\" state=\"{state}\" phase={phase}",
+                " took={} reason=\"{}\" detail={:?} state=\"{state}\" phase={phase}",
                 print_duration(in_microseconds(outcome.took)),
                 outcome.reason,
-                outcome.detail.escape_debug(),
+                outcome.detail,
             ),
             What::Maintenance { maint: None } => write!(f, " maintenance=off"),
             What::Maintenance { maint: Some(maint) } => {
@@ -128,16 +128,12 @@ impl fmt::Display for Event {
                     Some(until) => print_duration(until.since(maint.since)),
                     None => String::from("ever"),
                 };
-                let because = maint.because.escape_debug();
+                let because = &maint.because;
                 let mode = maint.mode.word();
-                write!(f, " maintenance={mode} for={length} because=\"{because}\"")
+                write!(f, " maintenance={mode} for={length} because={because:?}")
             }
             What::Panicked { message } => {
-                write!(
-                    f,
-                    " reason=\"check panicked\" detail=\"{}\"",
-                    message.escape_debug()
-                )
+                write!(f, " reason=\"check panicked\" detail={message:?}")
             }
         }?;
         match &self.blamed {

@@ -93,6 +93,10 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
              expected a command, a keyword or one of config, paths, reasons, metrics, all\n",
         ),
         (
+            &["help", "fail-aftre"],
+            "failover: help: nothing about \"fail-aftre\"; did you mean \"fail-after\"?\n",
+        ),
+        (
             &["help", "tcp", "udp"],
             "failover: help: unexpected \"udp\"; expected one topic\n",
         ),

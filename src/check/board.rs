@@ -463,9 +463,11 @@ impl std::fmt::Debug for Board {
 }
 
 impl Known {
-    /// Whether the first known outcome is to decide, and has not come.
+    /// Whether the first known outcome is to decide, and has not come. A report comes when it
+    /// comes: nobody waits for that.
     fn is_awaited(&self) -> bool {
-        !self.settled && self.held.state == State::Unknown && !self.stale
+        let is_open = !self.settled && self.held.state == State::Unknown && !self.stale;
+        is_open && self.published.outcome.reason != Reason::HeartbeatAwaited
     }
 
     fn go_stale(&mut self, now: Moment) {

@@ -88,7 +88,9 @@ impl SmtpCheck {
     }
 
     fn talk(&self, conversation: &mut Conversation) -> Result<String, Outcome> {
+        conversation.awaits("greeting");
         let greeting = accepted(conversation, smtp::read_reply)?;
+        conversation.awaits("answer to EHLO");
         accepted(conversation, |conversation| match &self.helo {
             Some(name) => smtp::hello(conversation, name),
             None => smtp::hello(conversation, &smtp::own_name(conversation)),

@@ -132,6 +132,7 @@ const COMMANDS: &[(&str, &str)] = &[
   The words are those of a component in the configuration; exec comes last.
 
   failover probe tcp 192.0.2.1:25 timeout 2s
+  failover probe tcp 192.0.2.1:6379 send 'PING\\r\\n' expect +PONG
   failover probe http http://10.0.0.5/health expect-body fine
 ",
     ),
@@ -146,13 +147,15 @@ const COMMANDS: &[(&str, &str)] = &[
     reasons    the fixed words for how a check ended
     metrics    what /metrics says
     all        the whole manual
+
+  --help or -h after a command is its page, too.
 ",
     ),
     (
         "version",
         "failover version
 
-  Prints the version.
+  Prints the version; so do --version and -V.
 ",
     ),
 ];
@@ -182,10 +185,16 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let topics = TOPICS.join(", ");
+            let keywords = schema::keywords().map(|keyword| keyword.name);
+            let expected = match schema::nearest(topic, keywords) {
+                Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
+                None => {
+                    let topics = TOPICS.join(", ");
+                    ["expected a command, a keyword or one of ", &topics].concat()
+                }
+            };
             complain(&format!(
-                "failover: help: nothing about {topic:?}; \
-                 expected a command, a keyword or one of {topics}\n"
+                "failover: help: nothing about {topic:?}; {expected}\n"
             ));
             Exit::Usage
         }

@@ -28,8 +28,13 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
     let Some(component) = plan.components.iter().find(|it| it.name == *name) else {
         return Err(words.wrong(&format!("there is no component {name:?}")));
     };
+    let mut rules = component.rules();
+    if component.is_composite() {
+        // It is looked at between its changes, too, which nobody writes down.
+        rules.stale_after = component.judging.stale_after;
+    }
     let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
-    match replay(&mut input, &mut out, &component.rules()) {
+    match replay(&mut input, &mut out, &rules) {
         Ok(summary) => {
             complain(&summary.to_string());
             Ok(Exit::Ok)

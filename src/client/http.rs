@@ -34,6 +34,7 @@ pub(crate) fn ask(
     request: &[u8],
     is_head: bool,
 ) -> Result<AnswerHead, Outcome> {
+    conversation.awaits("head");
     conversation.send(request)?;
     for _ in 0..=INTERIM_MAX {
         let head = receive_head(conversation, is_head)?;
@@ -63,6 +64,7 @@ pub(crate) fn receive_body(
     head: &AnswerHead,
     kept_max: usize,
 ) -> Received {
+    conversation.awaits("body");
     let mut body = Body::new(head.framing, kept_max);
     let end = receive_rest(conversation, &mut body);
     Received {

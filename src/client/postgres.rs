@@ -68,6 +68,7 @@ pub(crate) fn open<'a>(
         conversation,
         bytes: 0,
     };
+    wire.conversation.awaits("answer to the startup");
     wire.conversation.send(&wire::startup(user, database))?;
     let request = wire.authentication()?;
     match Authentication::read(&request)? {
@@ -93,6 +94,7 @@ impl<'a> Asked<'a> {
         login: &Login,
         key: &mut Option<Key>,
     ) -> Result<Session<'a>, Problem> {
+        self.wire.conversation.awaits("login");
         let request = Authentication::read(&self.request)?;
         let is_spoken = matches!(
             request,
@@ -134,6 +136,7 @@ impl Session<'_> {
         // behind a pooler that hands the same session to others.
         let limit_ms = (limit + AFTER_LIMIT).as_millis().min(i32::MAX as u128);
         let text = format!("SET LOCAL statement_timeout = {limit_ms}; {text}");
+        self.0.conversation.awaits("answer to the query");
         self.0.conversation.send(&wire::query(&text))?;
         let mut row = None;
         let mut refusal = None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Components;
 use crate::check::Check;
-use crate::health::{Health, Outcome, Reason, Standing, State};
+use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// The other component as a check: what it answers is what is found.
 pub(crate) struct Follow {
@@ -17,8 +17,6 @@ pub(crate) struct Follow {
     pub(crate) name: String,
     /// Whether its failure counts as one; otherwise nothing of it is more than a warning.
     pub(crate) critical: bool,
-    /// Whether its detail names the component, where nobody else does.
-    pub(crate) says_name: bool,
 }
 
 impl Check for Follow {
@@ -33,10 +31,10 @@ impl Check for Follow {
             state => Health::from(state),
         };
         let Outcome { reason, detail, .. } = published.outcome;
-        let detail = match self.says_name {
-            true if detail.is_empty() => self.name.clone(),
-            true => format!("{}: {detail}", self.name),
-            false => detail,
+        // What was found last is not why it is still failed.
+        let detail = match published.standing.phase {
+            Phase::Recovering => format!("still recovering; {detail}"),
+            _ => detail,
         };
         Outcome::new(health, reason).with_detail(detail)
     }

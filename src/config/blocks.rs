@@ -444,10 +444,17 @@ pub(crate) fn flat(words: &[Word], problems: &Problems) -> Vec<Setting> {
         if !keyword.takes(len) {
             problems.error(word.at, incomplete(keyword, taken));
         } else {
+            // A shell leaves escapes to us, and takes the quotes that they stood in.
+            let words = match keyword.name {
+                "send" | "expect" | "expect-body" | "contains" => {
+                    taken.iter().map(|it| it.unescaped(problems)).collect()
+                }
+                _ => taken.to_vec(),
+            };
             settings.push(Setting {
                 keyword,
                 at: word.at,
-                words: taken.to_vec(),
+                words,
             });
         }
         left = others;

@@ -150,18 +150,17 @@ fn made_of(others: &Others, components: &Weak<Components>) -> Result<Box<dyn Che
             components: components.clone(),
             name: it.name.clone(),
             critical,
-            says_name: others.is_not,
         };
         Box::new(follow) as Box<dyn Check>
     });
+    let mut names = others.names.iter().map(|it| it.name.clone());
     if others.is_not {
         // Invariant: `not` has one name.
         let other = follow
             .next()
             .ok_or_else(|| Error::invalid("not of nothing"))?;
-        return Ok(Box::new(Not::new(other)));
+        return Ok(Box::new(Not::named(names.next(), other)));
     }
-    let names = others.names.iter().map(|it| it.name.clone());
     let check = AtLeast::of_named(others.needed, names.collect(), follow.collect())?;
     Ok(Box::new(check))
 }

@@ -296,13 +296,15 @@ fn judging(section: &Section<'_>, kind: &str) -> Judging {
         Schedule::OnRequest => TIMEOUT,
     };
     let waits = checks::waits(kind);
+    // Silence is for a heartbeat to judge; the one before the first report is none.
+    let never = (kind == "heartbeat").then_some(Span::MAX);
     Judging {
         start: section.choice("start", &states).unwrap_or(State::Unknown),
         ok_after: section.value("ok-after").unwrap_or_else(default),
         fail_after: section.value("fail-after").unwrap_or_else(default),
         schedule,
         delay: section.span("delay"),
-        stale_after: section.span("stale-after"),
+        stale_after: section.span("stale-after").or(never),
         timeout: waits.then(|| section.span("timeout").unwrap_or(shortest)),
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Word {
     pub(crate) text: String,
     /// As bytes, which is what a check sends.
     pub(crate) bytes: Vec<u8>,
+    /// Whether escapes have been made bytes.
+    pub(crate) is_quoted: bool,
     pub(crate) at: At,
 }
 
@@ -28,8 +30,40 @@ impl Word {
         Word {
             text: text.to_string(),
             bytes: text.as_bytes().to_vec(),
+            is_quoted: false,
             at,
         }
+    }
+
+    /// The same word in quotes, which a shell has taken: its escapes stand for bytes.
+    pub(crate) fn unescaped(&self, problems: &Problems) -> Word {
+        let characters: Vec<char> = self.text.chars().collect();
+        let mut lexer = Lexer {
+            characters: &characters,
+            next: 0,
+            file: self.at.file,
+            line: self.at.line,
+            is_broken: false,
+            problems,
+        };
+        let mut bytes = Vec::new();
+        while let Some(c) = lexer.peek() {
+            lexer.next += 1;
+            lexer.quoted_character(c, &mut bytes);
+        }
+        if lexer.next > characters.len() {
+            lexer.bad_escape(0, "");
+        }
+        quoted_word(bytes, self.at)
+    }
+}
+
+fn quoted_word(bytes: Vec<u8>, at: At) -> Word {
+    Word {
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
+        is_quoted: true,
+        at,
     }
 }
 
@@ -146,13 +180,12 @@ impl Lexer<'_> {
             self.next += 1;
             match c {
                 '"' => break,
-                '\\' => self.escape(&mut bytes),
                 c if c.is_control() && c != '\t' => {
                     let what = c.escape_debug();
                     let message = format!("a control character, \"{what}\"; expected \\xNN for it");
                     self.wrong(self.next - 1, message);
                 }
-                _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => self.quoted_character(c, &mut bytes),
             }
         }
         if self.peek().is_some_and(|c| !is_blank(c)) {
@@ -161,11 +194,15 @@ impl Lexer<'_> {
                 "something follows a quoted word at once; expected a blank",
             );
         }
-        Some(Word {
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-            bytes,
-            at: self.at(start),
-        })
+        Some(quoted_word(bytes, self.at(start)))
+    }
+
+    /// One character in quotes, after which the next one is looked at.
+    fn quoted_character(&mut self, c: char, bytes: &mut Vec<u8>) {
+        match c {
+            '\\' => self.escape(bytes),
+            _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>) {

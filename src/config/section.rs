@@ -9,6 +9,9 @@ use super::problem::{At, Problems};
 use crate::error::Error;
 use crate::units::Span;
 
+/// What stands for a byte in quotes, and is two characters without them.
+const ESCAPES: [&str; 4] = ["\\r", "\\n", "\\t", "\\x"];
+
 /// The settings of one block.
 pub(crate) struct Section<'a> {
     pub(crate) settings: &'a [Setting],
@@ -50,6 +53,13 @@ impl<'a> Section<'a> {
     /// The bytes of the word that follows.
     pub(crate) fn bytes(&self, name: &str) -> Option<&'a [u8]> {
         let word = self.find(name)?.words.first()?;
+        if !word.is_quoted && ESCAPES.iter().any(|escape| word.text.contains(escape)) {
+            let message = format!(
+                "a backslash stands for itself without quotes; expected \"{}\"",
+                word.text
+            );
+            self.problems.error(word.at, message);
+        }
         Some(&word.bytes)
     }
 

@@ -57,12 +57,7 @@ impl Check for Quorum {
     fn check(&mut self) -> Outcome {
         let outcomes: Vec<Outcome> = self.checks.iter_mut().map(|check| check.check()).collect();
         let health = quorum(self.k, outcomes.iter().map(|outcome| outcome.health));
-        let reason = match health {
-            Health::Ok | Health::Warn => Reason::QuorumMet,
-            Health::Fail => Reason::QuorumMissed,
-            Health::Unknown => Reason::QuorumOpen,
-        };
-        Outcome::new(health, reason).with_detail(tally(self.k, &outcomes, &self.names))
+        Outcome::new(health, met(health)).with_detail(tally(self.k, &outcomes, &self.names))
     }
 
     fn reset(&mut self, to: State) {
@@ -95,14 +90,27 @@ fn tally(k: usize, outcomes: &[Outcome], names: &[String]) -> String {
             Some(name) => name.clone(),
             None => format!("check {}", index + 1),
         };
-        let Outcome { reason, detail, .. } = &outcomes[index];
-        text += &format!("; {name}: {reason}");
-        if !detail.is_empty() {
-            text += ": ";
-            text += detail;
-        }
+        text += &format!("; {name}: ");
+        add_words(&mut text, &outcomes[index]);
     }
     text
+}
+
+fn met(health: Health) -> Reason {
+    match health {
+        Health::Ok | Health::Warn => Reason::QuorumMet,
+        Health::Fail => Reason::QuorumMissed,
+        Health::Unknown => Reason::QuorumOpen,
+    }
+}
+
+/// The outcome in words, as it is: whoever shows it escapes it.
+fn add_words(text: &mut String, outcome: &Outcome) {
+    *text += outcome.reason.words();
+    if !outcome.detail.is_empty() {
+        *text += ": ";
+        *text += &outcome.detail;
+    }
 }
 
 macro_rules! quorum_check {
@@ -219,34 +227,48 @@ impl Majority {
 }
 
 /// Passes when the check inside fails, fails when it passes; unknown stays unknown.
-pub struct Not(Box<dyn Check>);
+pub struct Not {
+    check: Box<dyn Check>,
+    name: Option<String>,
+}
 
 impl Not {
     /// The opposite of a check.
     pub fn new(task: impl Check + 'static) -> Not {
-        Not(Box::new(task))
+        Not::named(None, Box::new(task))
+    }
+
+    /// The same for a check with a name.
+    pub(crate) fn named(name: Option<String>, check: Box<dyn Check>) -> Not {
+        Not { check, name }
     }
 }
 
 impl Check for Not {
     fn check(&mut self) -> Outcome {
-        let seen = self.0.check();
-        Outcome {
-            health: seen.health.opposite(),
-            ..seen
-        }
+        let seen = self.check.check();
+        let health = seen.health.opposite();
+        // The words for how the other ended would say the opposite of what this comes to.
+        let mut text = match &self.name {
+            Some(name) => format!("{name}: "),
+            None => String::new(),
+        };
+        add_words(&mut text, &seen);
+        Outcome::new(health, met(health))
+            .with_detail(text)
+            .with_took(seen.took)
     }
 
     fn reset(&mut self, to: State) {
-        self.0.reset(to.opposite());
+        self.check.reset(to.opposite());
     }
 
     fn budget(&self) -> Option<Duration> {
-        self.0.budget()
+        self.check.budget()
     }
 
     fn limit_silence(&mut self, stale_after: Duration) {
-        self.0.limit_silence(stale_after);
+        self.check.limit_silence(stale_after);
     }
 }
 
@@ -331,6 +353,8 @@ mod tests {
     fn not_turns_round_what_is_known() {
         for (health, turned) in [(Ok, Fail), (Warn, Fail), (Fail, Ok), (Unknown, Unknown)] {
             assert_eq!(Not::new(move || health).check().health, turned);
+            let words = format!("{}: said {}", met(turned).words(), health.word());
+            assert_eq!(Not::new(move || health).check().to_string(), words);
         }
     }
 

@@ -267,9 +267,13 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
         if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail.escape_debug())?;
+            f.write_str(": ")?;
         }
-        Ok(())
+        // Quotes mean nothing where none are around it.
+        self.detail.chars().try_for_each(|c| match c {
+            '"' | '\'' => write!(f, "{c}"),
+            _ => write!(f, "{}", c.escape_debug()),
+        })
     }
 }
 

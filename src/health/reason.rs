@@ -62,8 +62,8 @@ reasons! {
     OutOfDescriptors = "out of descriptors", "No file descriptor was to be had.";
     OutOfMemory = "out of memory", "No memory for the connection was to be had.";
     CheckPanicked = "check panicked", "The check panicked.";
-    QuorumMet = "quorum met", "Enough of the combined checks pass.";
-    QuorumMissed = "quorum missed", "Too few of the combined checks pass.";
+    QuorumMet = "quorum met", "Enough of the combined checks are as they should be.";
+    QuorumMissed = "quorum missed", "Too few of the combined checks are as they should be.";
     QuorumOpen = "quorum open", "Too many of the combined checks are unknown to tell.";
     AwaitsReset = "awaits reset", "A human has to reset it.";
     Reset = "reset", "A human reset it.";

@@ -14,6 +14,7 @@ use super::dial::Target;
 use crate::health::{Health, Outcome, Reason};
 use crate::sys::errno;
 use crate::sys::socket::read_now;
+use crate::units::print_duration;
 
 /// Read at once; a page, so that it fits the stack of a prober.
 const CHUNK_LEN: usize = 4_096;
@@ -44,7 +45,10 @@ fn with_each(
     let mut result: Option<Outcome> = None;
     let connected = target.connect(deadline, &mut |stream, peer| {
         let mut conversation = Conversation::new(stream, peer, deadline);
-        let outcome = talk(&mut conversation);
+        let mut outcome = talk(&mut conversation);
+        if outcome.health == Health::Fail && outcome.detail.is_empty() {
+            outcome.detail = conversation.place(outcome.reason, timeout);
+        }
         conversation.close();
         if result.as_ref().is_none_or(passes) {
             // Of several that pass the last one speaks.
@@ -71,6 +75,8 @@ pub(crate) struct Conversation {
     peer: SocketAddr,
     deadline: Deadline,
     received: Vec<u8>,
+    /// What is waited for, in words.
+    awaited: &'static str,
 }
 
 impl Conversation {
@@ -80,7 +86,34 @@ impl Conversation {
             peer,
             deadline,
             received: Vec::new(),
+            awaited: "answer",
         }
+    }
+
+    /// Says what is waited for from now on, so that whoever reads of an end knows how far it came.
+    pub(crate) fn awaits(&mut self, what: &'static str) {
+        self.awaited = what;
+    }
+
+    /// Where it ended, for an outcome without words of its own.
+    fn place(&self, reason: Reason, timeout: Duration) -> String {
+        let mut text = self.peer.to_string();
+        match reason {
+            Reason::AnswerTimeout | Reason::AnswerReset | Reason::AnswerEndedEarly => {
+                text += ": no whole ";
+                text += self.awaited;
+            }
+            Reason::SendTimeout => text += ": not taken",
+            _ => {}
+        }
+        if matches!(reason, Reason::AnswerTimeout | Reason::SendTimeout) {
+            // What is left of a time for several conversations is as good as whole.
+            let whole = timeout.saturating_add(Duration::from_nanos(999_999));
+            let millis = whole.subsec_millis();
+            text += " within ";
+            text += &print_duration(Duration::new(whole.as_secs(), millis * 1_000_000));
+        }
+        text
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -314,6 +347,19 @@ mod tests {
         });
         let outcome = converse(&silent, Duration::from_secs(1), line);
         assert_eq!(outcome.reason, Reason::AnswerTimeout);
+        let silent = peer(|mut stream| {
+            let _ = stream.read(&mut [0; 2]);
+        });
+        let outcome = converse(&silent, Duration::from_millis(50), |conversation| {
+            conversation.awaits("greeting");
+            line(conversation)
+        });
+        let detail = outcome.detail;
+        assert!(detail.starts_with("127.0.0.1:"), "{detail}");
+        assert!(
+            detail.ends_with(": no whole greeting within 50ms"),
+            "{detail}"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod posts;
 mod pulse;
 mod reports;
 mod route;
-mod settings;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};

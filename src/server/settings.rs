@@ -39,7 +39,7 @@ pub(crate) struct Site {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longer than any sane check takes, so that it ends only the wait for one that hangs.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// What people post to a health checker is a few words.
 const BODY_MAX: usize = 16 * 1024;

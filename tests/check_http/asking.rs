@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use failover::{Check, Family, Health, HttpCheck, second};
+use failover::{Check, Family, Health, HttpCheck, Reason, second};
 
 use crate::support::{PATIENCE, Served, dead_port, peer};
 use crate::{answer, assert_outcome, check_of, hang, redirect, request, server, site};
@@ -142,7 +142,15 @@ fn redirects_have_no_time_of_their_own() {
         .follow(3)
         .unwrap();
     let started = Instant::now();
-    assert_outcome(&mut check, "Fail answer timeout");
+    let outcome = check.check();
+    assert_eq!(
+        (outcome.health, outcome.reason),
+        (Health::Fail, Reason::AnswerTimeout)
+    );
+    assert!(
+        outcome.detail.contains(": no whole head within "),
+        "{outcome}"
+    );
     assert!(started.elapsed() < PATIENCE / 2);
     let dead = dead_port();
     let here = server(redirect(302, &format!("http://127.0.0.1:{dead}/")));

@@ -73,6 +73,13 @@ fn checks_of_other_machines_are_probed_from_words() {
             1,
             "FAIL http status not expected: 200 OK",
         ),
+        // As a shell hands on what stands in its quotes.
+        (
+            &["tcp", &mail],
+            &["send", r"PING\r\n", "expect", r"\x3220 x"],
+            0,
+            "OK text found: ",
+        ),
         (
             &["tls", &mail],
             &["sni", "a.example"],
@@ -235,6 +242,14 @@ fn wrong_words_of_a_probe_are_told_with_its_usage() {
              spoken, `exec` can run a program that verifies",
         ),
         (
+            &["tcp", "a:1", "send", r"PING\q"],
+            r#""\q" is no escape; expected \" \\ \n \r \t or \xNN"#,
+        ),
+        (
+            &["tcp", "a:1", "expect", r"PONG\"],
+            r#""\" is no escape; expected \" \\ \n \r \t or \xNN"#,
+        ),
+        (
             &["listen", "127.0.0.1:1"],
             "\"listen\" has no place in \"a probe\"; expected it in \"server\"",
         ),
@@ -262,8 +277,19 @@ component asked
 component beat
     heartbeat
     every 5m
+    grace 1m
+    depends-on web
 component site
-    all-of web
+    all-of web beat
+    fail-after 10s
+component traffic
+    access-log /var/log/nginx/access.log
+    window 1m
+    delay 30s
+component program
+    exec /bin/true
+    timeout 1s
+    manual-reset
 ";
 
 const EXPLAINED_WEB: &str = "web: http http://10.0.0.5/health
@@ -284,14 +310,24 @@ At the start the first answer decides; a silent target is known after 500ms.
 ";
 
 const EXPLAINED_OTHERS: &str = "asked: tcp 127.0.0.1:25
+on-request, answer-within 1m, start probe, fail-after 3, ok-after 3
+
 It is asked only when somebody asks, so that its times are its callers' to know.
 
 beat: heartbeat
-It waits for reports: silence fails it when 'every' and 'grace' are over.
+depends-on: web
+every 5m grace 1m, start probe, fail-after 1, ok-after 1
 
-site: all-of web
-It follows the components that it is made of, from memory, at every change: add
-its own thresholds to their times.
+It waits for reports. When they end it fails after 1m at best, 361s at worst.
+
+site: all-of web beat
+start probe, fail-after 10s, ok-after 1
+
+It follows the components that it is made of, from memory, at every change. That
+is, at worst:             to fail     to be ok
+  web                        7.5s           7s
+  beat: as it says itself
+  and itself, on top          10s           0s
 
 ";
 
@@ -309,10 +345,20 @@ fn explain_says_what_each_component_means() {
     let Said { code, out, errors } = explain(&[]);
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(out.starts_with(EXPLAINED_WEB), "{out}");
-    assert!(out.ends_with(EXPLAINED_OTHERS), "{out}");
+    assert!(out.contains(EXPLAINED_OTHERS), "{out}");
     let others = explain(&["site", "asked", "beat"]);
     assert_eq!(others.out, EXPLAINED_OTHERS, "in the order of the file");
-    assert_eq!(explain(&["web"]).out + EXPLAINED_OTHERS, out);
+    let (web, rest) = (explain(&["web"]).out, explain(&["program", "traffic"]).out);
+    assert_eq!(web + EXPLAINED_OTHERS + &rest, out);
+    for line in [
+        "it recovers                 10s     42.5s       75s   1m + 5s + 2 x 5s",
+        "It judges the traffic of the last 1m; too little of it tells nothing.",
+        "The first check is 30s after the start.",
+        "After 15s without a known outcome its state is unknown: 500 ERROR.",
+        "As timeout 4s stands here for timeout 1s and the time that a program is given",
+    ] {
+        assert!(rest.lines().any(|it| it == line), "{line}: {rest}");
+    }
     let usage = "usage: failover explain [-c FILE] [NAME]...\n";
     assert_eq!(
         explain(&["web", "webb"]),
@@ -364,6 +410,11 @@ fn replay_writes_a_line_for_a_line_and_the_summary_elsewhere() {
     assert_eq!(said.errors, SUMMARY);
     let stale = replay("0 ok\n100 unknown not ours\n");
     assert_eq!(stale.out, "0 ok OK healthy\n100 unknown ERROR unknown\n");
+    // What follows others and what waits for reports has no pace of its own to be late for.
+    for name in ["site", "beat"] {
+        let said = folder.run(&["replay", "-c", "failover.conf", name], "0 ok\n600 ok\n");
+        assert!(said.errors.contains("ERROR 0s"), "{}", said.errors);
+    }
     let usage = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
     for (input, out, message) in [
         (

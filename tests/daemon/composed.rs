@@ -59,6 +59,17 @@ fn they_follow_what_they_are_made_of() {
                 house.word(&format!("/{name}")) == word
             });
         }
+        let status = house.status();
+        let (is_ok, reason) = (ok.contains("other"), status.of("other", "reason"));
+        let words = if is_ok { "quorum met" } else { "quorum missed" };
+        assert_eq!(reason, format!("{words:?}"), "with {files:?}");
+        let detail = status.of("other", "detail");
+        let words = if is_ok {
+            "a: file missing: "
+        } else {
+            "a: file as expected: "
+        };
+        assert!(detail.contains(words), "{detail}");
     }
 }
 

@@ -112,6 +112,17 @@ fn a_credential_file_that_is_gone_is_told_of() {
 }
 
 #[test]
+fn before_the_first_report_nothing_goes_stale() {
+    let mut house = empty();
+    // Longer than what is looked at every second may go without a known outcome.
+    house.configure("component late\n heartbeat\n every 3s\n grace 500ms\n");
+    house.start();
+    let line = house.daemon().line_with("component=late");
+    assert!(line.contains("reason=\"heartbeat missed\""), "{line}");
+    assert!(line.contains("state=\"unknown -> fail\""), "{line}");
+}
+
+#[test]
 fn silence_fails_and_a_report_ends_it() {
     let house = running();
     // What is reported is ok for a moment only, which the log has seen.

@@ -175,7 +175,8 @@ fn queries_are_true_or_not() {
     // The server gives a stuck query up, though nobody tells it that nobody waits.
     let stuck = PostgresCheck::new("127.0.0.1", cluster.port(), second(0.5)).unwrap();
     let stuck = stuck.query("SELECT pg_sleep(600)").unwrap();
-    assert_outcome(stuck, Health::Fail, "answer timeout", "");
+    let detail = "no whole answer to the query within 500ms";
+    assert_outcome(stuck, Health::Fail, "answer timeout", detail);
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'failover'";
     wait_until("the end of a stuck query", &[], || {
         let count = cluster.sql(sleeping);

@@ -13,14 +13,21 @@ use crate::seed;
 /// Alarms that are waited for: their number strays by one part in a hundred.
 const ALARMS: u32 = 10_000;
 
+/// Those that are waited for where a thousand settings are looked at: more where they are off,
+/// which the first are by chance once in ten times.
+const ALARMS_IN_TURN: [u32; 3] = [1_000, 4_000, 16_000];
+
+/// Generated settings.
+const CONFIGURATIONS: u64 = 1_000;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Per day, of a target that is always well, with the real judge and probes lost by lot.
-fn alarms_per_day(settings: &Settings, loss: f64, random: &mut Random) -> f64 {
+fn alarms_per_day(settings: &Settings, loss: f64, wanted: u32, random: &mut Random) -> f64 {
     let mut judge = settings.rules.judge(moment(Duration::ZERO));
     let (mut next, mut alarms, mut state) = (Duration::ZERO, 0, State::Ok);
-    while alarms < ALARMS {
+    while alarms < wanted {
         let is_lost = (random.next() as f64) < loss * u64::MAX as f64;
         let (took, health) = match is_lost {
             true => (settings.timeout, Health::Fail),
@@ -37,7 +44,7 @@ fn alarms_per_day(settings: &Settings, loss: f64, random: &mut Random) -> f64 {
             next += interval;
         }
     }
-    f64::from(ALARMS) / (next.as_secs_f64() / 86_400.0)
+    f64::from(wanted) / (next.as_secs_f64() / 86_400.0)
 }
 
 fn settings(pace: [u32; 3], timeout: u32, fail_after: Rule, ok_after: Rule) -> Settings {
@@ -81,11 +88,67 @@ fn false_alarms_come_as_often_as_was_promised() {
         let settings = settings(pace, timeout, fail_after, ok_after);
         let promised = settings.forecast().false_alarms_per_day(loss);
         let promised = promised.expect("all of these are computed");
-        let found = alarms_per_day(&settings, loss, &mut Random::of(seed(), number as u64));
+        let found = alarms_per_day(
+            &settings,
+            loss,
+            ALARMS,
+            &mut Random::of(seed(), number as u64),
+        );
         let off = (found / promised - 1.0).abs();
         assert!(
             off < 0.05,
             "{promised} promised, {found} found: {loss} {settings:?}"
         );
     }
+}
+
+/// A rule, and a chance with which one of ten or so runs of the check begins what satisfies it.
+fn rule_and_chance(needed_max: u32, random: &mut Random) -> (Rule, f64) {
+    let needed = random.count(1, needed_max);
+    let chance = random.one_of(&[10, 20, 40]) as f64 / 100.0;
+    let rule = match random.below(3) {
+        0 => Rule::Count(needed),
+        1 => Rule::Of(needed, needed + random.count(0, 3)),
+        // Two to five outcomes at the paces below.
+        _ => Rule::Lasting(MILLISECOND * (300 * needed - 1)),
+    };
+    let outcomes = match rule {
+        Rule::Lasting(_) => needed + 1,
+        _ => needed,
+    };
+    (rule, chance.powf(1.0 / f64::from(outcomes)))
+}
+
+#[test]
+fn a_thousand_configurations_raise_false_alarms_as_often_as_was_promised() {
+    let mut looked_at_again = 0;
+    for number in 0..CONFIGURATIONS {
+        let mut random = Random::of(seed(), 1_000 + number);
+        let (fail_after, loss) = rule_and_chance(4, &mut random);
+        let (ok_after, _) = rule_and_chance(2, &mut random);
+        let fast = 300 + random.count(0, 1) * 500;
+        let pace = [
+            random.one_of(&[300, 2_000, 5_000]),
+            fast,
+            random.one_of(&[300, 10_000]),
+        ];
+        let timeout = random.one_of(&[0, 100, 1_000, 3_000]);
+        let settings = settings(pace, timeout, fail_after, ok_after);
+        let promised = settings.forecast().false_alarms_per_day(loss);
+        let promised = promised.expect("all of these are computed");
+        let mut off = 0.0;
+        for wanted in ALARMS_IN_TURN {
+            let found = alarms_per_day(&settings, loss, wanted, &mut random);
+            off = (found / promised - 1.0).abs();
+            if off < 0.05 {
+                break;
+            }
+            looked_at_again += 1;
+        }
+        assert!(
+            off < 0.05,
+            "configuration {number}: off by {off}: {loss} {settings:?}"
+        );
+    }
+    assert!(looked_at_again < CONFIGURATIONS / 5, "{looked_at_again}");
 }

@@ -66,15 +66,16 @@ impl AccessLogCheck {
     /// the file is news when it comes.
     ///
     /// # Errors
-    /// A path that cannot be.
+    /// A path that cannot be, or that depends on where the program was started.
     pub fn new(path: impl AsRef<Path>) -> Result<AccessLogCheck, Error> {
         AccessLogCheck::of(path.as_ref())
     }
 
     fn of(path: &Path) -> Result<AccessLogCheck, Error> {
-        if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
+        if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(Error::invalid(format!(
-                "{path:?} is not the path of a log; expected one such as /var/log/haproxy.log"
+                "{path:?} is not the path of a log; expected an absolute one such as \
+                 /var/log/haproxy.log"
             )));
         }
         Ok(AccessLogCheck {

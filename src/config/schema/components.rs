@@ -136,10 +136,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         Form::Words(1),
         "DURATION",
         "After this long without a known outcome the state is unknown and answered 500 ERROR, and\n\
-         what was counted is forgotten. With on-request: never.",
+         what was counted is forgotten. With on-request, and for a heartbeat: never.",
         "stale-after 30s",
     )
-    .default("three times 'every', or 'every' and twice 'timeout' if that is longer"),
+    .default("three times the slowest pace, or once that and twice 'timeout' if longer"),
     Keyword::new(
         Place::Component,
         "manual-reset",

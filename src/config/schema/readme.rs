@@ -8,6 +8,8 @@
 use std::{env, fs};
 
 use super::{Keyword, Place, keywords};
+use crate::health::Reason;
+use crate::server::METRICS;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const BEGIN: &str = "<!-- keywords: from the table in src/config/schema -->\n";
@@ -35,7 +37,22 @@ fn reference() -> String {
         let rows: String = rows.map(row).collect();
         text += &format!("**{title}**\n\n| keyword | default | what |\n|---|---|---|\n{rows}\n");
     }
+    let reasons = Reason::ALL.iter();
+    let reasons = reasons.map(|reason| format!("| {} | {} |\n", reason.words(), reason.about()));
+    text += &folded("How a check can end: all reasons", "reason", reasons);
+    let metrics = METRICS.iter();
+    let metrics = metrics.map(|(name, kind, about)| format!("| `{name}` ({kind}) | {about} |\n"));
+    text += &folded("What /metrics says", "metric", metrics);
     text
+}
+
+/// A long table that is opened by who wants it.
+fn folded(title: &str, first: &str, rows: impl Iterator<Item = String>) -> String {
+    let rows: String = rows.collect();
+    format!(
+        "<details><summary>{title}</summary>\n\n| {first} | what |\n|---|---|\n{rows}\n\
+         </details>\n\n"
+    )
 }
 
 fn row(keyword: &Keyword) -> String {

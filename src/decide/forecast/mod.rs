@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod odds;
-mod text;
+pub(crate) mod text;
 
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub struct Forecast {
     rules: Rules,
     pace: Pace,
     timeout: Duration,
+    window: Duration,
 }
 
 /// How long a change takes, by what the target does while it is dead. `None`: it does not come by
@@ -57,6 +58,8 @@ pub struct Change {
 /// How long a change takes, from the event to the state, and what that is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
+    /// For how long what was before the event is still counted, at worst.
+    pub before: Duration,
     /// From the last start before the event to the next.
     pub first: Duration,
     /// How many outcomes have to disagree.
@@ -75,12 +78,14 @@ impl Times {
 
     /// The mean over all moments at which the event can come.
     pub fn typical(&self) -> Duration {
-        self.best().saturating_add(self.first / 2)
+        self.best()
+            .saturating_add(self.before.saturating_add(self.first) / 2)
     }
 
     /// When the event comes right after a start.
     pub fn worst(&self) -> Duration {
-        self.best().saturating_add(self.first)
+        let worst = self.best().saturating_add(self.first);
+        worst.saturating_add(self.before)
     }
 }
 
@@ -92,7 +97,16 @@ impl Forecast {
             rules,
             pace,
             timeout,
+            window: Duration::ZERO,
         }
+    }
+
+    /// Of a check that judges all that came in a window: what came before an event in it is counted
+    /// until the window has passed. Default: none.
+    #[must_use]
+    pub fn window(mut self, window: Duration) -> Forecast {
+        self.window = window;
+        self
     }
 
     /// From the death of a healthy target to the state fail.
@@ -111,10 +125,12 @@ impl Forecast {
     /// wrong or unknown: of a dead target, or of a living one if it starts in fail.
     pub fn startup(&self) -> Change {
         let zero = Duration::ZERO;
+        // Nothing was before the start.
+        let this = self.window(zero);
         self.change(|took| match self.rules.start {
-            State::Unknown => self.times(Rule::Count(1), zero, took, took),
-            State::Ok => self.times(self.rules.fail_after.0, zero, took, took),
-            State::Fail => self.times_to_ok(zero),
+            State::Unknown => this.times(Rule::Count(1), zero, took, took),
+            State::Ok => this.times(self.rules.fail_after.0, zero, took, took),
+            State::Fail => this.times_to_ok(zero),
         })
     }
 
@@ -138,6 +154,7 @@ impl Forecast {
         let outcomes = outcomes(rule, between);
         let goes_stale = self.rules.stale_after.is_some_and(|limit| between > limit);
         (outcomes == 1 || !goes_stale).then_some(Times {
+            before: self.window,
             first,
             outcomes,
             between,
@@ -231,6 +248,31 @@ mod tests {
         assert_eq!(forecast.false_alarms_per_day(0.01), None);
         forecast.rules.fail_after = Threshold::ONE;
         assert!(forecast.failure().silent.is_some());
+    }
+
+    #[test]
+    fn what_was_before_is_counted_until_the_window_has_passed() {
+        let forecast = forecast(["5s"; 3], 3, "3").window(SECOND * 30);
+        let changes = [forecast.failure().silent, forecast.recovery().refused];
+        let [failure, recovery] = changes.map(|times| times.unwrap());
+        assert_eq!(
+            (failure.best(), failure.worst()),
+            (SECOND * 13, SECOND * 48)
+        );
+        assert_eq!(
+            (recovery.best(), recovery.worst()),
+            (SECOND * 5, SECOND * 40)
+        );
+        assert_eq!(failure.typical() - failure.best(), SECOND * 35 / 2);
+        assert_eq!(forecast.startup().silent.unwrap().worst(), SECOND * 13);
+        let text = forecast.text();
+        for line in [
+            "and is silent             13s     30.5s       48s   30s + 5s + 2 x 5s + 3s",
+            "It judges the traffic of the last 30s; too little of it tells nothing.",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("% lost"), "{text}");
     }
 
     #[test]

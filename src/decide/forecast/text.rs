@@ -52,11 +52,13 @@ const LOSSES: [(&str, f64); 3] = [("0.1%", 0.001), ("1%", 0.01), ("5%", 0.05)];
 /// of our state: down at best and at worst, up at best and at worst.
 ///
 /// - HAProxy (configuration.txt 5.2): `inter` 2 s, which `fastinter` is, too; `fall` 3, `rise` 2.
+///   An agent is believed at once.
 /// - keepalived (keepalived.conf(5)): a `vrrp_script` runs every second, `fall` 1, `rise` 1. An
 ///   `HTTP_GET` asks every `delay_loop`, 60 s by default, once more 3 s after a failure, and after
 ///   one for its failed URL all of them once more, another `delay_loop` later.
-const ASKERS: [(&str, [u32; 4]); 4] = [
+const ASKERS: [(&str, [u32; 4]); 5] = [
     ("HAProxy, inter 2s fall 3 rise 2", [4, 6, 2, 4]),
+    ("HAProxy agent-check, agent-inter 2s", [0, 2, 0, 2]),
     ("keepalived vrrp_script, interval 1", [0, 1, 0, 1]),
     ("keepalived HTTP_GET, delay_loop 6", [3, 9, 6, 12]),
     ("keepalived HTTP_GET, delay_loop 60", [3, 63, 60, 120]),
@@ -163,6 +165,14 @@ impl Forecast {
     }
 
     fn write_odds(&self, text: &mut String) {
+        if !self.window.is_zero() {
+            // A look that is lost is no failure.
+            *text += &format!(
+                "It judges the traffic of the last {}; too little of it tells nothing.\n",
+                print_duration(self.window)
+            );
+            return;
+        }
         *text += "\nFalse alarms in the long run, if the target is always well and single probes \
                   are\nlost at random, each of them for its whole timeout:\n";
         for (words, loss) in LOSSES {
@@ -218,6 +228,9 @@ fn row(text: &mut String, what: &str, times: Option<Times>) {
 /// `5s + 2 x 1s + 1s`.
 fn formula(times: &Times) -> String {
     let mut text = print_duration(times.first);
+    if !times.before.is_zero() {
+        text = print_duration(times.before) + " + " + &text;
+    }
     if times.outcomes > 1 {
         let between = print_duration(times.between);
         // A String takes any text.
@@ -238,7 +251,7 @@ fn within(times: Option<Times>) -> String {
 }
 
 /// In seconds with a fraction where that says more than thousands of milliseconds.
-fn short(duration: Duration) -> String {
+pub(crate) fn short(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 || duration < Duration::from_secs(1) {
         return print_duration(duration);
     }
@@ -352,6 +365,7 @@ nearer to Aggressive (1s x 2): 2-3s, its risk of false alarms high.
 
 Who asks us needs time of its own after that:           to down        to up
   HAProxy, inter 2s fall 3 rise 2                          4-6s         2-4s
+  HAProxy agent-check, agent-inter 2s                      0-2s         0-2s
   keepalived vrrp_script, interval 1                       0-1s         0-1s
   keepalived HTTP_GET, delay_loop 6                        3-9s        6-12s
   keepalived HTTP_GET, delay_loop 60                      3-63s      60-120s

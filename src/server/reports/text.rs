@@ -58,11 +58,8 @@ fn in_words(maint: &Maint, times: &Times) -> String {
         Some(until) => format!("for {} more", in_seconds(until.since(times.now))),
         None => String::from("until it is ended"),
     };
-    let because = maint.because.escape_debug();
-    format!(
-        "maintenance: {} {left}, because \"{because}\"",
-        maint.mode.word()
-    )
+    let (mode, because) = (maint.mode.word(), &maint.because);
+    format!("maintenance: {mode} {left}, because {because:?}")
 }
 
 /// The two largest units, as people say it.

@@ -120,7 +120,6 @@ fn what_is_made_of_a_component_follows_it_at_once() {
         components: Arc::downgrade(site.components()),
         name: String::from("part"),
         critical: true,
-        says_name: false,
     };
     // On the clock its next run would be in an hour.
     let whole = Background::builder(follow, 3_600)
