@@ -13,4 +13,5 @@ mod restart;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod track;
