@@ -62,7 +62,10 @@ pub(crate) trait Admin: Send + Sync {
         let reset = component
             .on_post()
             .and_then(|on_post| on_post.reset_by_admin(state));
-        reset.ok_or_else(|| String::from("it has no manual reset"))
+        reset.ok_or_else(|| {
+            let name = component.name();
+            format!("{name:?} has no manual reset; expected one with \"manual-reset\"")
+        })
     }
 }
 
@@ -259,7 +262,9 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
     let state = component.board().state();
     let mode = mode_of(word, state).map_err(|error| unusable(&error.to_string()))?;
     if word == "hold" && state == State::Unknown {
-        return Err(conflict("its state is unknown, and nothing to be held"));
+        return Err(conflict(&format!(
+            "the state of {name:?} is unknown; expected one to hold"
+        )));
     }
     let span = fields.value("for").map(Span::try_from).transpose();
     let span = span.map_err(|error| unusable(&format!("for: {error}")))?;

@@ -224,10 +224,15 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
     let name = path.strip_prefix(b"-/maint/");
     let to_maint = name.is_some();
     let name = name.or_else(|| path.strip_prefix(b"-/reset/"));
-    match shared.components.find(name.unwrap_or_default()) {
+    let name = name.unwrap_or_default();
+    match shared.components.find(name) {
         Some(component) if to_maint => Route::Act(Act::Maint(component)),
         Some(component) => Route::Act(Act::Reset(component)),
-        None => refused(404, "there is no component of that name"),
+        None => {
+            let name = String::from_utf8_lossy(name);
+            let why = format!("ERROR: there is no component {name:?}");
+            Route::Answer(Cow::Owned(answer(404, "", &why)))
+        }
     }
 }
 

@@ -74,3 +74,20 @@ fn who_follows_the_events_ends_with_its_reader() {
     // Nothing happens any more that it could fail to say.
     assert_eq!(ended(&mut child).code(), Some(0));
 }
+
+#[test]
+fn a_name_that_is_none_is_quoted() {
+    let house = house(&format!("{QUICK}component a\n file DIR/a\n"));
+    let says = |words: &[&str], code: i32, text: &str| {
+        let conf = house.path("conf");
+        let words = [&[words[0], "-c", &conf], &words[1..]].concat();
+        let output = program(&words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.as_str()), (Some(code), text));
+    };
+    let none = "failover: there is no component \"b\"\n";
+    says(&["reset", "b"], 64, none);
+    says(&["maint", "b", "drain"], 64, none);
+    let text = "failover: \"a\" has no manual reset; expected one with \"manual-reset\"\n";
+    says(&["reset", "a"], 69, text);
+}
