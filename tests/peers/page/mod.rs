@@ -137,6 +137,23 @@ fn all_well_is_calm() {
 }
 
 #[test]
+fn the_events_of_a_daemon_that_was_started_again_are_its_own() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let daemon = Daemon::start(&sample());
+    daemon.tell(&events(3));
+    browser.open(&daemon.url());
+    let told = "[...document.querySelectorAll('#log b, #log li a')].map(a => a.textContent).join()";
+    browser.wait_for(&format!("{told} === 'mail,mail,mail'"));
+    // As many as there were before, and before the page has looked once more.
+    daemon.tell(&other_events());
+    daemon.say(&sample().replace("\"uptime_s\":268000", "\"uptime_s\":1"));
+    browser.wait_for(&format!("{told} === 'web,web,web'"));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn rows_are_updated_in_place() {
     let Some(mut browser) = Browser::start() else {
         return;
