@@ -233,10 +233,14 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
 
 fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
     Fields::read(asked, &[])?;
-    shared
-        .admin()
-        .reset(component)
-        .map_err(|why| conflict(&why))
+    let reset = shared.admin().reset(component);
+    let reply = reset.map_err(|why| conflict(&why))?;
+    if !reply.acts_on_state() {
+        return Ok(reply);
+    }
+    // What a program is told by a POST to the component is one word.
+    let said = format!("{} is reset: ok, and judged afresh", component.name());
+    Ok(Reply::new(200, said).after_next_run())
 }
 
 fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
