@@ -12,7 +12,7 @@ use failover::{
     ok, second,
 };
 
-use crate::support::{Gate, PATIENCE, Served, client, eventually, expect_panics, rest};
+use crate::support::{Gate, PATIENCE, Served, a_moment, client, eventually, expect_panics, rest};
 
 fn settings() -> AgentSettings {
     AgentSettings::new("127.0.0.1:0").unwrap()
@@ -69,6 +69,10 @@ fn a_name_without_an_end_or_none_is_not_waited_for_long() {
     let address = agent(&served, settings());
     assert_eq!(ask(address, "up"), "up\n");
     assert_eq!(ask(address, ""), "# no component was named\n");
+    let mut late = client(address, "");
+    a_moment();
+    late.write_all(b"up\n").unwrap();
+    assert_eq!(rest(late), "up\n", "after a lost packet");
     let mut half = client(address, "u");
     half.write_all(b"p").unwrap();
     half.shutdown(std::net::Shutdown::Write).unwrap();
