@@ -119,6 +119,16 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
 }
 
 #[test]
+fn what_stands_twice_is_a_usage_error() {
+    for (command, option) in [("status", "--json"), ("events", "--follow")] {
+        let (code, out, errors) = run(&[command, option, "-s", "/none", option]);
+        assert_eq!((code, out.as_str()), (64, ""));
+        let message = format!("failover: {command}: option {option:?} stands twice\nusage: ");
+        assert!(errors.starts_with(&message), "{errors}");
+    }
+}
+
+#[test]
 fn the_version_is_one_line() {
     let line = concat!("failover ", env!("CARGO_PKG_VERSION"), "\n");
     for word in ["version", "--version", "-V"] {

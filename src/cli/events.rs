@@ -1,13 +1,15 @@
 //! `failover events`: the last events of the running daemon, and with `--follow` those to come.
 #![forbid(unsafe_code)]
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::admin::{self, OPTIONS};
 use super::options::Words;
 use super::{Exit, complain, ended, say};
 use crate::client::admin::AdminSocket;
-use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::sys::socket::{Watch, wait_for_any};
 
 const USAGE: &str = "usage: failover events [-s SOCKET | -c FILE] [--follow]\n";
 
@@ -19,36 +21,80 @@ pub(super) fn run(words: &[String]) -> Exit {
 }
 
 fn events(words: &[String]) -> Result<Exit, Exit> {
-    let (follow, words): (Vec<String>, Vec<String>) =
-        words.iter().cloned().partition(|word| word == "--follow");
-    let words = Words::read("events", USAGE, &OPTIONS, &words)?;
+    let words = Words::read(
+        "events",
+        USAGE,
+        &[OPTIONS[0], OPTIONS[1], "--follow"],
+        words,
+    )?;
     words.no_more()?;
     let socket = admin::socket(&words)?;
-    if follow.is_empty() {
+    if words.option("--follow").is_none() {
         return Ok(admin::ask(&socket, "GET", "/-/events?format=text", ""));
     }
-    let mut waiter = SystemClock.waiter();
-    let mut last = 0;
+    follow_events(&socket)
+}
+
+/// Shows events as they come, until whoever reads them is gone; daemons that end are waited for.
+fn follow_events(socket: &AdminSocket) -> Result<Exit, Exit> {
+    let mut shown = show_after(socket, None).map_err(|error| told(&error, ""))?;
+    let mut is_silent = false;
     loop {
-        last = show_after(&socket, last)?;
-        waiter.wait(Some(SystemClock.now() + ASK_EVERY));
+        let mut reader = [Watch::gone(&io::stdout())];
+        // Where that cannot be waited for, the next event tells.
+        let _ = wait_for_any(&mut reader, ASK_EVERY);
+        if reader[0].is_ready() {
+            return Ok(Exit::Ok);
+        }
+        match show_after(socket, shown.as_deref()) {
+            Ok(last) => (shown, is_silent) = (last, false),
+            Err(error) => {
+                if !is_silent {
+                    told(&error, "; waiting for one that does");
+                }
+                is_silent = true;
+                // One that is gone is not the one that comes.
+                if is_nobody(&error) {
+                    shown = None;
+                }
+            }
+        }
     }
 }
 
-/// Shows the events after that number, and says the number of the last.
-fn show_after(socket: &AdminSocket, after: u64) -> Result<u64, Exit> {
-    let target = format!("/-/events?format=text&after={after}");
-    let answer = socket.request("GET", &target, b"");
-    let (_, body) = answer.map_err(|error| {
-        complain(&format!("failover: {error:?}\n"));
-        Exit::Unavailable
-    })?;
-    let text = String::from_utf8_lossy(&body);
-    let number = |line: &str| line.split(' ').next()?.parse().ok();
-    let last = text.lines().last().and_then(number);
-    // A reader that is gone wants no more.
-    if !say(&text) {
-        return Err(Exit::Ok);
-    }
-    Ok(last.unwrap_or(after))
+/// Whether nobody listens on the socket, rather than somebody who takes long.
+fn is_nobody(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<io::Error>());
+    let is_gone = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused);
+    source.is_some_and(|source| is_gone(source.kind()))
+}
+
+fn told(error: &Error, more: &str) -> Exit {
+    complain(&format!("failover: {error:?}{more}\n"));
+    Exit::Unavailable
+}
+
+/// Shows what came after that line, and says which was the last. Numbers begin anew with every
+/// daemon, so that line is asked for as well: a daemon that does not have it is another one, and
+/// all that it tells is new.
+fn show_after(socket: &AdminSocket, shown: Option<&str>) -> Result<Option<String>, Error> {
+    let ask = |after: u64| {
+        let target = format!("/-/events?format=text&after={after}");
+        let answer = socket.request("GET", &target, b"");
+        answer.map(|(_, body)| String::from_utf8_lossy(&body).into_owned())
+    };
+    let number = shown.and_then(|line| line.split(' ').next()?.parse::<u64>().ok());
+    let after = number.unwrap_or_default().saturating_sub(1);
+    let mut text = ask(after)?;
+    let new = match text.split_once('\n') {
+        Some((first, new)) if Some(first) == shown => new,
+        _ if after == 0 => &text,
+        _ => {
+            text = ask(0)?;
+            &text
+        }
+    };
+    // A reader that is gone is seen before the next look.
+    say(new);
+    Ok(text.lines().last().map(String::from))
 }

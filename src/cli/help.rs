@@ -82,7 +82,8 @@ const COMMANDS: &[(&str, &str)] = &[
         "failover status [-s SOCKET | -c FILE] [--json]
 
   Says what the running daemon knows: the whole, then a line for each component:
-  its health, its name, its phase, since when, and the last outcome.
+  its health, its name, its phase, since when, and the last outcome. --json: all
+  of it, as /-/status has it.
 
   It asks over the daemon's admin socket: the one of -s, or else of the
   configuration, /etc/failover/failover.conf by default. Exit codes: 0 it was
@@ -96,7 +97,8 @@ const COMMANDS: &[(&str, &str)] = &[
 
   Says what happened, a line for each event as in the log, with its number in
   front; the daemon keeps the last 256. With --follow it goes on with those to
-  come. The socket is found as by 'status'.
+  come, also of a daemon that is started again. The socket is found as by
+  'status'.
 ",
     ),
     (

@@ -17,7 +17,8 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// Reads options that take one word each, from `known`, up to the first word that is none.
+    /// Reads options from `known`, up to the first word that is none. They take one word each,
+    /// except for those with two dashes.
     ///
     /// # Errors
     /// An unknown option, one that stands twice, one without its word; it has been said.
@@ -42,6 +43,11 @@ impl<'a> Words<'a> {
             }
             if read.option(option).is_some() {
                 return Err(read.wrong(&format!("option {option:?} stands twice")));
+            }
+            if option.starts_with("--") {
+                read.options.push((option, ""));
+                read.rest = rest;
+                continue;
             }
             let Some((value, rest)) = rest.split_first() else {
                 return Err(read.wrong(&format!("option {option:?} is followed by nothing")));

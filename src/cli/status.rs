@@ -12,11 +12,9 @@ pub(super) fn run(words: &[String]) -> Exit {
 }
 
 fn status(words: &[String]) -> Result<Exit, Exit> {
-    let (json, words): (Vec<String>, Vec<String>) =
-        words.iter().cloned().partition(|word| word == "--json");
-    let words = Words::read("status", USAGE, &OPTIONS, &words)?;
+    let words = Words::read("status", USAGE, &[OPTIONS[0], OPTIONS[1], "--json"], words)?;
     words.no_more()?;
-    let format = if json.is_empty() { "text" } else { "json" };
+    let format = words.option("--json").map_or("text", |_| "json");
     let target = format!("/-/status?format={format}");
     Ok(admin::ask(&admin::socket(&words)?, "GET", &target, ""))
 }

@@ -99,13 +99,21 @@ impl Drop for TrackFiles {
 impl Shared {
     fn work(&self) {
         let complaints = Complaints::default();
+        // Which ones were complained of: each is named once, however many others there are.
+        let mut named: Vec<PathBuf> = Vec::new();
         while let Some((path, value)) = self.next() {
             let written = self.write(&path, &value);
             let mut wishes = locked(&self.wishes);
             wishes.is_writing = false;
+            named.retain(|other| written.is_err() || *other != path);
             if let Err(error) = written {
                 let text = format_args!("track-file {path:?} cannot be written: {error}");
-                complaints.line(&self.log, Level::Error, text);
+                if named.contains(&path) {
+                    complaints.line(&self.log, Level::Error, text);
+                } else {
+                    self.log.line(Level::Error, text);
+                    named.push(path.clone());
+                }
                 wishes.failed.push((path, value));
             }
             self.changed.notify_all();
@@ -255,6 +263,25 @@ mod tests {
         says("hangs/0", "19\n");
         says("hangs/199", "0\n");
         drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn each_file_that_cannot_be_written_is_named() {
+        let (folder, log) = (folder("named"), Log::to_memory());
+        let files = TrackFiles::start(log.clone()).unwrap();
+        files.set(&folder.join("missing/a"), "1");
+        files.set(&folder.join("missing/b"), "0");
+        drop(files);
+        let told = log.lines();
+        for name in ["a", "b"] {
+            let is_named = |line: &String| line.contains(&format!("missing/{name}\" cannot be"));
+            assert_eq!(
+                told.iter().filter(|line| is_named(line)).count(),
+                1,
+                "{told:?}"
+            );
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::check::Check;
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::Error;
-use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
+use crate::health::{Health, Outcome, Phase, Standing, State};
 use crate::units::{Rule, Span, Threshold};
 
 /// Turns a series of healths into a state that can be trusted.
@@ -319,19 +319,12 @@ impl Check for Hysteresis {
         let now = self.clock.now();
         self.judge.step(now, seen.health);
         let standing = self.judge.standing(now);
-        let reason = match (standing.state, seen.health) {
-            (State::Unknown, Health::Unknown) if self.judge.stale => Reason::Stale,
-            _ => seen.reason,
-        };
         let health = match (standing.state, seen.health) {
             (State::Ok, Health::Warn) => Health::Warn,
             (state, _) => state.into(),
         };
-        Outcome {
-            health,
-            reason,
-            ..seen
-        }
+        // Why nothing is known is what people need, and how long that has been so is another thing.
+        Outcome { health, ..seen }
     }
 
     fn reset(&mut self, to: State) {
@@ -371,6 +364,7 @@ impl fmt::Debug for Hysteresis {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::health::Reason;
     use Health::{Fail, Ok, Unknown, Warn};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -472,6 +466,20 @@ mod tests {
         );
         judge.step(now, Fail);
         assert_eq!(judge.standing(now).state, State::Fail);
+    }
+
+    #[test]
+    fn says_why_nothing_is_known_however_long_that_is_so() {
+        let clock = ManualClock::new();
+        let why = Outcome::new(Unknown, Reason::ResolveTimeout).with_detail("ns1");
+        let found = why.clone();
+        let mut judged = Hysteresis::new(move || found.clone())
+            .clock(Arc::new(clock.clone()))
+            .stale_after(SECOND)
+            .unwrap();
+        assert_eq!(judged.check().health, Ok, "as it began");
+        clock.advance(SECOND * 2);
+        assert_eq!(judged.check(), why);
     }
 
     #[test]

@@ -65,7 +65,10 @@ pub(crate) trait Admin: Send + Sync {
         let reset = component
             .on_post()
             .and_then(|on_post| on_post.reset_by_admin(state));
-        reset.ok_or_else(|| String::from("it has no manual reset"))
+        reset.ok_or_else(|| {
+            let name = component.name();
+            format!("{name:?} has no manual reset; expected one with \"manual-reset\"")
+        })
     }
 }
 
@@ -116,7 +119,11 @@ pub(super) const NOBODY_MAY: &str = "over TCP nothing can be changed here until 
                                      maint` and `failover reset` go over the admin socket and \
                                      need neither";
 
-pub(super) const NO_SUCH_COMPONENT: &str = "there is no component of that name";
+/// What is answered to who names what is not there.
+pub(super) fn no_component(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    format!("ERROR: there is no component {name:?}")
+}
 
 /// Does it if its sender may have it done, and answers.
 pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
@@ -203,14 +210,21 @@ impl Act {
             shared.admin().alone()
         };
         // Another configuration may have come meanwhile.
-        let now = |component: &Component| shared.components.find(component.name().as_bytes());
+        let now = |component: &Component| {
+            let name = component.name().as_bytes();
+            shared
+                .components
+                .find(name)
+                .ok_or_else(|| no_component(name))
+        };
         let act = match &self {
-            Act::Reload => Some(Act::Reload),
+            Act::Reload => Ok(Act::Reload),
             Act::Maint(component) => now(component).map(Act::Maint),
             Act::Reset(component) => now(component).map(Act::Reset),
         };
-        let Some(act) = act else {
-            return (self, Reply::new(404, format!("ERROR: {NO_SUCH_COMPONENT}")));
+        let act = match act {
+            Ok(act) => act,
+            Err(why) => return (self, Reply::new(404, why)),
         };
         let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, asked)));
         let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
@@ -248,10 +262,14 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
 
 fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
     Fields::read(asked, &[])?;
-    shared
-        .admin()
-        .reset(component)
-        .map_err(|why| conflict(&why))
+    let reset = shared.admin().reset(component);
+    let reply = reset.map_err(|why| conflict(&why))?;
+    if !reply.acts_on_state() {
+        return Ok(reply);
+    }
+    // What a program is told by a POST to the component is one word.
+    let said = format!("{} is reset: ok, and judged afresh", component.name());
+    Ok(Reply::new(200, said).after_next_run())
 }
 
 fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
@@ -277,7 +295,9 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
     let state = component.board().state();
     let mode = mode_of(word, state).map_err(|error| unusable(&error.to_string()))?;
     if word == "hold" && state == State::Unknown {
-        return Err(conflict("its state is unknown, and nothing to be held"));
+        return Err(conflict(&format!(
+            "the state of {name:?} is unknown; expected one to hold"
+        )));
     }
     let span = fields.value("for").map(Span::try_from).transpose();
     let span = span.map_err(|error| unusable(&format!("for: {error}")))?;
@@ -429,12 +449,12 @@ mod tests {
         let components = site.server.components().clone();
         site.server.administer(Arc::new(Reloaded(components)));
         let running = site.server.start().unwrap();
-        let gone = format!("ERROR: {NO_SUCH_COMPONENT}");
-        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone.clone()));
-        assert_eq!(site.post("/-/reset/b", ""), (404, gone.clone()));
+        let gone = |name: &str| (404, no_component(name.as_bytes()));
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), gone("a"));
+        assert_eq!(site.post("/-/reset/b", ""), gone("b"));
         assert_eq!(site.post("/c", "").0, 404);
         // As for what was never there.
-        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone));
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), gone("a"));
         site.server.handle().shutdown();
         running.wait();
     }

@@ -26,7 +26,8 @@ use super::{ServerHandle, Shared};
 use crate::check::board::{Answer, Published};
 use crate::component::{Components, checked_name};
 use crate::error::Error;
-use crate::health::{Health, Mode, State};
+use crate::health::maint::Maint;
+use crate::health::{Health, Mode, Reason, State};
 use crate::log::Level;
 use crate::net::cidr::Cidr;
 use crate::sys::socket::read_now;
@@ -34,8 +35,9 @@ use crate::sys::socket::read_now;
 /// A component's name and a few blanks fit well.
 pub(super) const LINE_BYTES_MAX: usize = 256;
 
-/// How long the name is waited for. HAProxy sends it as soon as it is connected, or never.
-pub(super) const LINE_WITHIN: Duration = Duration::from_millis(50);
+/// How long the name is waited for. HAProxy sends it as soon as it is connected, or never; a lost
+/// packet comes again after 200 ms, and without a name there is nothing to be said.
+pub(super) const LINE_WITHIN: Duration = Duration::from_millis(500);
 
 /// How long an answer waits for a check that runs on request: less than HAProxy's own patience,
 /// which is `agent-inter`, 2 s unless it is told otherwise.
@@ -117,10 +119,14 @@ impl AgentView for ServerHandle {
     }
 }
 
-/// The last outcome is the reason, unless it passed: then the component is on its way back.
+/// The last outcome is the reason, unless it passed: then the component is on its way back, or a
+/// human holds it.
 fn why_down(published: &Published) -> String {
-    let why = match published.outcome.health {
-        Health::Fail | Health::Unknown => published.outcome.reason.words(),
+    let held = published.maint.as_ref().map(Maint::outcome);
+    let held = held.filter(|outcome| outcome.reason == Reason::Held);
+    let outcome = held.as_ref().unwrap_or(&published.outcome);
+    let why = match outcome.health {
+        Health::Fail | Health::Unknown => outcome.reason.words(),
         Health::Ok | Health::Warn => published.standing.phase.word(),
     };
     why.to_string()

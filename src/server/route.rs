@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::admin::{Act, NO_SUCH_COMPONENT, NOBODY_MAY};
+use super::admin::{Act, NOBODY_MAY, no_component};
 use super::answers::{self, Asked, Style};
 use super::listening::Client;
 use super::reports::health::{self, Part};
@@ -224,10 +224,11 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
     let name = path.strip_prefix(b"-/maint/");
     let to_maint = name.is_some();
     let name = name.or_else(|| path.strip_prefix(b"-/reset/"));
-    match shared.components.find(name.unwrap_or_default()) {
+    let name = name.unwrap_or_default();
+    match shared.components.find(name) {
         Some(component) if to_maint => Route::Act(Act::Maint(component)),
         Some(component) => Route::Act(Act::Reset(component)),
-        None => refused(404, NO_SUCH_COMPONENT),
+        None => Route::Answer(Cow::Owned(answer(404, "", &no_component(name)))),
     }
 }
 

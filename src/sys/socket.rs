@@ -115,6 +115,15 @@ impl Watch {
         }
     }
 
+    /// Until the peer is gone.
+    pub(crate) fn gone(socket: &impl AsFd) -> Watch {
+        Watch {
+            fd: socket.as_fd().as_raw_fd(),
+            wanted: 0,
+            came: 0,
+        }
+    }
+
     /// Whether it came, or an error did, which the next read or write tells.
     pub(crate) fn is_ready(&self) -> bool {
         self.came != 0

@@ -174,6 +174,11 @@ fn what_is_asked_only_behind_a_live_uplink_is_not_asked_behind_a_dead_one() {
     });
     assert!(target.accept().is_err(), "it was not asked");
     assert_eq!(house.get("/behind").0, 500);
+    // Why is said however long it is so.
+    house.daemon().line_with("reason=\"stale\"");
+    eventually("the reason", || {
+        house.status().of("behind", "reason") == "\"condition not met\""
+    });
 
     house.write("uplink", "");
     house.comes_to("/behind", "OK");

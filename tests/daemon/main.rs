@@ -14,4 +14,5 @@ mod restart;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod track;

@@ -1,8 +1,8 @@
 //! Maintenance: what a human puts a component into stands between what is judged and what is
 //! answered, everywhere.
 
-use crate::house::{House, QUICK, TOKEN, house};
-use crate::support::eventually;
+use crate::house::{House, QUICK, TOKEN, free_address, house};
+use crate::support::{client, eventually, rest};
 
 fn running() -> House {
     let house = house(&format!(
@@ -142,4 +142,20 @@ fn over_tcp_nobody_may_until_somebody_has_a_credential() {
         403,
         "a reload takes it away, too"
     );
+}
+
+#[test]
+fn a_balancer_is_told_that_a_failure_is_held() {
+    let agent = free_address();
+    let house = house(&format!(
+        " agent-listen {agent} component a\n{QUICK}component a\n file DIR/a\n"
+    ));
+    house.comes_to("/a", "FAIL");
+    assert_eq!(rest(client(agent, "")), "down #file missing\n");
+    house.maintain("a", "mode=hold");
+    house.write("a", "");
+    eventually("its check passes", || {
+        house.status().of("a", "phase") == "\"healthy\""
+    });
+    assert_eq!(rest(client(agent, "")), "down #held\n");
 }

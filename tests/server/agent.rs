@@ -13,7 +13,7 @@ use failover::{
 };
 
 use crate::crowd;
-use crate::support::{Gate, PATIENCE, Served, client, eventually, expect_panics, rest};
+use crate::support::{Gate, PATIENCE, Served, a_moment, client, eventually, expect_panics, rest};
 
 fn settings() -> AgentSettings {
     AgentSettings::new("127.0.0.1:0").unwrap()
@@ -81,6 +81,14 @@ fn a_name_without_an_end_or_none_is_not_waited_for_long() {
     let address = agent(&served, settings());
     assert_eq!(ask(address, "up"), "up\n");
     assert_eq!(ask(address, ""), UNNAMED);
+    eventually("a lost packet in time", || {
+        let mut late = client(address, "");
+        a_moment();
+        // Whoever is too late is answered already, and may be gone.
+        let _ = late.write_all(b"up\n");
+        let mut answer = String::new();
+        late.read_to_string(&mut answer).is_ok() && answer == "up\n"
+    });
     eventually("both halves in time", || {
         let mut half = client(address, "u");
         // Whoever is late is answered for the first half, and may be gone.

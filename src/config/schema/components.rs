@@ -156,7 +156,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "critical",
         Form::Words(1),
         "yes|no",
-        "Whether /health fails when this component does. What is part of another counts there.",
+        "Whether /health fails when this component does. What is part of another counts there;\n\
+         what runs on request never counts, since looking does not run it.",
         "critical no",
     )
     .default("yes"),

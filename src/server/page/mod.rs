@@ -9,7 +9,7 @@
 /// and look like what is in the document itself, which the two hashes stand for. A change of the
 /// page changes them; the test below says what to put here.
 pub(super) const POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-U+82snPiZAD7a6BzbqF84fW6R8vJC2ufE/4JZqIhbno='; \
+     script-src 'sha256-zVHarxWolKHPhSdA/nqJ/sO520Qz+vE5rB7hNRwpIIs='; \
      style-src 'sha256-Rtv4Z8/eZEkJXlVOQokME8VnR3alSyizfvGkP59zUs4='; \
      img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";

@@ -137,6 +137,23 @@ fn all_well_is_calm() {
 }
 
 #[test]
+fn the_events_of_a_daemon_that_was_started_again_are_its_own() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let daemon = Daemon::start(&sample());
+    daemon.tell(&events(3));
+    browser.open(&daemon.url());
+    let told = "[...document.querySelectorAll('#log b, #log li a')].map(a => a.textContent).join()";
+    browser.wait_for(&format!("{told} === 'mail,mail,mail'"));
+    // As many as there were before, and before the page has looked once more.
+    daemon.tell(&other_events());
+    daemon.say(&sample().replace("\"uptime_s\":268000", "\"uptime_s\":1"));
+    browser.wait_for(&format!("{told} === 'web,web,web'"));
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn rows_are_updated_in_place() {
     let Some(mut browser) = Browser::start() else {
         return;
@@ -256,9 +273,10 @@ fn maintenance_and_reset_are_asked_for_and_their_refusal_is_shown() {
         return;
     };
     let latched = component("db/primary", "fail", r#""manual_reset":true"#);
-    let drained =
-        r#""maint":{"mode":"drain","since":"2026-11-21T04:05:05Z","until":null,"because":""}"#;
-    let all = [latched, component("web", "ok", drained)];
+    // It answers fail, and its check finds it well but for a failure that is new.
+    let drained = r#""phase":"suspicious","manual_reset":true,"disagreeing":2,
+        "maint":{"mode":"drain","since":"2026-11-21T04:05:05Z","until":null,"because":""}"#;
+    let all = [latched, component("web", "fail", drained)];
     let daemon = Daemon::start(&status(&all, ""));
     daemon.answer_posts(403, "ERROR: nobody may; `admin htpasswd FILE` makes it so");
     browser.look(360, 900, "light");
@@ -287,6 +305,17 @@ fn maintenance_and_reset_are_asked_for_and_their_refusal_is_shown() {
     browser.click(&summary("web"));
     let end = format!("{}.querySelectorAll('.acts button')[1]", row("web"));
     browser.wait_for(&format!("!!{end}"));
+    let reset = format!("{}.querySelector('.acts button').hidden", row("web"));
+    assert_eq!(browser.eval(&reset), "true", "nothing awaits a reset");
+    let note = browser.eval(&format!(
+        "{}.querySelector('.about b').textContent",
+        row("web")
+    ));
+    assert!(note.starts_with("drained since "), "{note}");
+    assert!(
+        note.ends_with(", 2\u{d7} failed in 0 s, fail needs 3. "),
+        "{note}"
+    );
     browser.click(&end);
     browser.wait_for(&format!("!!{}.querySelector('.said.ok')", row("web")));
     assert_eq!(

@@ -224,7 +224,8 @@ fn what_runs_the_server_is_asked_and_told_of() {
     assert!(text.contains("\nfailover_config_last_reload_successful 0\n"));
     // A reset without the component's own credentials, answered after a run.
     assert_eq!(site.get("/mail/a").1, "FAIL");
-    assert!(post("/-/reset/mail/a").ends_with("\r\n\r\nArmed"));
+    let said = "\r\n\r\nmail/a is reset: ok, and judged afresh";
+    assert!(post("/-/reset/mail/a").ends_with(said));
     assert_eq!(site.get("/mail/a").1, "OK");
     let logged = site.log.lines();
     let reset_line = "reset component=mail/a by=\"token from 127.0.0.1:";
