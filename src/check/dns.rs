@@ -17,6 +17,7 @@ use crate::net::conversation::excerpt;
 use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::net::random::random;
+use crate::text::joined;
 use crate::units::Span;
 use crate::wire::dns::{
     A, CNAME, Data, Malformed, Message, Name, PTR, RECURSION_DESIRED, Record, TXT, kind_name,
@@ -221,7 +222,7 @@ impl DnsCheck {
             true => Outcome::new(Health::Ok, Reason::DnsAnswered),
             false => fail(Reason::DnsUnexpected),
         };
-        outcome.with_detail(excerpt(shown.join(", ").as_bytes(), SHOWN_MAX))
+        outcome.with_detail(excerpt(joined(shown, ", ").as_bytes(), SHOWN_MAX))
     }
 
     /// The records that were asked for, of the name or of what it is an alias of; and that alias.
@@ -283,7 +284,7 @@ fn plain(record: &str) -> String {
             Ok(ip) => ip.to_string(),
             Err(_) => word.strip_suffix('.').unwrap_or(word).to_ascii_lowercase(),
         });
-    words.collect::<Vec<_>>().join(" ")
+    joined(words, " ")
 }
 
 impl Check for DnsCheck {

@@ -10,6 +10,7 @@ use super::lex::{self, Line, Word};
 use super::problem::{At, Problems, Sources};
 use super::schema::{self, Form, Keyword, Place};
 use crate::order;
+use crate::text::joined;
 
 /// A keyword and what follows it.
 #[derive(Clone, Debug)]
@@ -22,8 +23,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// What follows, with a blank between the words.
     pub(crate) fn text(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|word| word.text.as_str()).collect();
-        words.join(" ")
+        joined(self.words.iter().map(|word| &word.text), " ")
     }
 
     /// The place of what follows, or of the keyword where nothing does.
@@ -435,8 +435,7 @@ fn no_block(word: &str) -> String {
 }
 
 fn names<'a>(keywords: impl Iterator<Item = &'a Keyword>) -> String {
-    let names: Vec<&str> = keywords.map(|keyword| keyword.name).collect();
-    names.join(", ")
+    joined(keywords.map(|keyword| keyword.name), ", ")
 }
 
 fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
@@ -461,10 +460,10 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
 
 pub(super) fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
     let name = keyword.name;
-    let words: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
-    let found = match words.as_slice() {
+    let words = joined(found.iter().map(|word| &word.text), " ");
+    let found = match found {
         [] => String::from("nothing"),
-        words => format!("{:?}", words.join(" ")),
+        _ => format!("{words:?}"),
     };
     match keyword.form {
         Form::Alone => format!("{name:?} is followed by {found}; expected nothing"),

@@ -17,6 +17,7 @@ use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
 use crate::check::Check;
 use crate::sys::process::effective_user;
+use crate::text::joined;
 
 /// A configuration.
 #[derive(Debug)]
@@ -246,10 +247,7 @@ pub(crate) fn probe(words: &[String]) -> Result<Box<dyn Check>, String> {
     let found = problems.sorted();
     match check {
         Some(check) if !problems.has_errors() => Ok(check),
-        _ => {
-            let messages: Vec<String> = found.into_iter().map(|it| it.message).collect();
-            Err(messages.join("\n"))
-        }
+        _ => Err(joined(found.iter().map(|it| &it.message), "\n")),
     }
 }
 

@@ -262,7 +262,7 @@ fn unexpected(word: &str, at: At, next: Option<&Word>, setting: &Setting, proble
         Some(next) if begins => {
             format!(
                 "{:?} has no place here; expected {expected}",
-                [word, &next.text].join(" ")
+                format!("{word} {}", next.text)
             )
         }
         _ => format!("{word:?} has no place here; expected {expected}"),

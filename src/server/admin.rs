@@ -28,6 +28,7 @@ use crate::component::{Component, Reply};
 use crate::health::State;
 use crate::health::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
 use crate::log::Level;
+use crate::text::joined;
 use crate::units::{Span, print_duration};
 use crate::wire::form;
 use crate::wire::http::{Request, answer};
@@ -313,7 +314,7 @@ impl Fields {
             if !known.contains(&name.as_str()) {
                 let expected = match known {
                     [] => String::from("none"),
-                    known => known.join(", "),
+                    known => joined(known, ", "),
                 };
                 return Err(unusable(&format!(
                     "unknown field {name:?}; expected {expected}"

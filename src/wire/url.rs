@@ -7,6 +7,7 @@
 use std::net::Ipv6Addr;
 
 use crate::error::Error;
+use crate::text::joined;
 
 /// The default port (RFC 9110 section 4.2.1).
 const PORT: u16 = 80;
@@ -197,7 +198,7 @@ fn without_dots(target: &str) -> String {
     } else {
         ""
     };
-    format!("/{}{end}{query}", kept.join("/"))
+    format!("/{}{end}{query}", joined(kept, "/"))
 }
 
 #[cfg(test)]

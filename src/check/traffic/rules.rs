@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
+use crate::text::joined;
 use crate::units::{Span, print_duration};
 
 /// Six samples of a component that is checked every 5 s.
@@ -282,7 +283,7 @@ impl TrafficRules {
         if self.latency.is_some() && traffic.latency.is_none() {
             return malformed(NO_TIMES);
         }
-        Outcome::new(Health::Ok, Reason::TrafficNormal).with_detail(seen.join(", "))
+        Outcome::new(Health::Ok, Reason::TrafficNormal).with_detail(joined(seen, ", "))
     }
 }
 
@@ -319,8 +320,8 @@ impl Problems {
     fn outcome(self) -> Option<Outcome> {
         let (reason, _) = self.0.first()?;
         let outcome = Outcome::new(Health::Fail, *reason);
-        let texts: Vec<String> = self.0.into_iter().map(|(_, text)| text).collect();
-        Some(outcome.with_detail(texts.join("; ")))
+        let texts = self.0.iter().map(|(_, text)| text);
+        Some(outcome.with_detail(joined(texts, "; ")))
     }
 }
 

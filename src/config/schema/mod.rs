@@ -10,6 +10,8 @@ mod components;
 mod readme;
 mod server;
 
+use crate::text::joined;
+
 /// Where a keyword may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -108,9 +110,9 @@ impl Keyword {
         let others = kinds.filter(|kind| !self.is_for(kind.name));
         let others: Vec<&str> = others.map(|kind| kind.name).collect();
         if others.len() < self.kinds.len() {
-            format!("all but {}", others.join(" "))
+            format!("all but {}", joined(others, " "))
         } else {
-            self.kinds.join(" ")
+            joined(self.kinds, " ")
         }
     }
 
@@ -201,6 +203,7 @@ fn edits(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]
