@@ -1,13 +1,14 @@
 //! `failover replay`: what a component's rules would have made of outcomes that were.
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::{self, BufReader};
 
 use super::options::Words;
 use super::{Exit, complain, ended};
 use crate::config::plan;
 use crate::decide::replay::replay;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::sys::file::standard_input;
 
 const USAGE: &str = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
 
@@ -28,8 +29,13 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
     let Some(component) = plan.components.iter().find(|it| it.name == *name) else {
         return Err(words.wrong(&format!("there is no component {name:?}")));
     };
-    let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
-    match replay(&mut input, &mut out, &component.rules()) {
+    let judged = standard_input()
+        .map_err(|error| Error::system("standard input cannot be read", error))
+        .and_then(|input| {
+            let (mut input, mut out) = (BufReader::new(input), io::stdout().lock());
+            replay(&mut input, &mut out, &component.rules())
+        });
+    match judged {
         Ok(summary) => {
             complain(&summary.to_string());
             Ok(Exit::Ok)

@@ -6,9 +6,9 @@
 //! arrives is passed over.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::health::{Health, Outcome, Reason};
@@ -16,6 +16,7 @@ use crate::net::conversation::{Conversation, converse, passes};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Family, Target, checked_host, outcome_of, worse};
 use crate::sys::errno;
+use crate::sys::file::read_at_most;
 use crate::wire::dns::{Malformed, Message, RESPONSE, TRUNCATED, id_and_flags};
 
 /// How often the question is sent over UDP, where any packet may be lost.
@@ -245,11 +246,7 @@ const RESOLV_CONF_BYTES_MAX: u64 = 64 * 1024;
 /// The machine's own name server: the first one in `/etc/resolv.conf`. That file may change at any
 /// time, so it is read every time.
 pub(crate) fn own_server() -> Option<String> {
-    let file = File::open(RESOLV_CONF).ok()?;
-    let mut text = Vec::new();
-    file.take(RESOLV_CONF_BYTES_MAX)
-        .read_to_end(&mut text)
-        .ok()?;
+    let text = read_at_most(Path::new(RESOLV_CONF), RESOLV_CONF_BYTES_MAX).ok()?;
     first_server(&String::from_utf8_lossy(&text))
 }
 

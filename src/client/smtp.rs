@@ -3,13 +3,13 @@
 //! It says only what any mail client says, so that a server's log shows an ordinary session.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, excerpt};
+use crate::sys::file::read_at_most;
 
 /// RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets; some servers say more.
 const LINE_BYTES_MAX: usize = 2_048;
@@ -137,12 +137,9 @@ pub(crate) fn own_name(conversation: &Conversation) -> String {
 
 /// proc_sys_kernel(5); elsewhere there is no such file, and no name.
 fn machine_name() -> Option<String> {
-    let file = File::open("/proc/sys/kernel/hostname").ok()?;
-    let mut name = String::new();
-    file.take(NAME_LEN_MAX as u64 + 1)
-        .read_to_string(&mut name)
-        .ok()?;
-    let name = name.trim_end();
+    let path = Path::new("/proc/sys/kernel/hostname");
+    let name = read_at_most(path, NAME_LEN_MAX as u64 + 1).ok()?;
+    let name = std::str::from_utf8(&name).ok()?.trim_end();
     (is_domain(name) && name.contains('.')).then(|| name.to_string())
 }
 

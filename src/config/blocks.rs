@@ -2,14 +2,14 @@
 //! stand and to have what has to follow them.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::lex::{self, Line, Word};
 use super::problem::{At, Problems, Sources};
 use super::schema::{self, Form, Keyword, Place};
 use crate::order;
+use crate::sys::file::take_at_most;
 use crate::text::joined;
 
 /// A keyword and what follows it.
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
     /// `from` is where it is included.
     fn file(&mut self, path: &Path, depth: usize, from: Option<At>) {
         let name = path.display().to_string();
-        let opened = fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"));
+        let opened = File::open(path).map_err(|error| format!("cannot be opened: {error}"));
         let bytes = self
             .not_again(path)
             .and_then(|()| opened.and_then(bytes_of));
@@ -322,10 +322,9 @@ fn unknown_block(word: &Word) -> Block {
 }
 
 /// The bytes of a configuration, or why there are none.
-pub(super) fn bytes_of(source: impl Read) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let taken = source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    taken.map_err(|error| format!("cannot be read: {error}"))?;
+pub(super) fn bytes_of(file: File) -> Result<Vec<u8>, String> {
+    let bytes = take_at_most(file, FILE_BYTES_MAX + 1)
+        .map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!(
             "has more than {FILE_BYTES_MAX} bytes; expected a configuration"

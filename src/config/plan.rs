@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
 use crate::check::Check;
+use crate::sys::file::standard_input;
 use crate::sys::process::effective_user;
 use crate::text::joined;
 
@@ -74,7 +74,8 @@ pub(crate) const STDIN: &str = "-";
 /// Reads a configuration from a file, or from standard input for [`STDIN`], and what it includes.
 pub(crate) fn read(path: &Path) -> Read {
     if path == Path::new(STDIN) {
-        return match blocks::bytes_of(io::stdin().lock()) {
+        let input = standard_input().map_err(|error| format!("cannot be opened: {error}"));
+        return match input.and_then(blocks::bytes_of) {
             Ok(bytes) => read_bytes("standard input", &bytes),
             Err(why) => unreadable("standard input", &why),
         };

@@ -14,7 +14,7 @@ mod file;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use crate::clock::locked;
 use crate::error::Error;
 use crate::order;
 use crate::sys::boot;
-use crate::sys::file::{lock_now, unlock};
+use crate::sys::file::{lock_now, read_at_most, unlock};
 use crate::sys::thread::{self, Stack};
 use file::{HEAD_BYTES_MAX, Parsed, file_name, parse, render};
 
@@ -457,12 +457,8 @@ fn files(directory: &Path) -> io::Result<Vec<String>> {
 
 /// Reads a file that may be too long, and one byte more than it may have then.
 fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     let len_max = HEAD_BYTES_MAX + VALUE_BYTES_MAX + 1;
-    File::open(path)?
-        .take(len_max as u64)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_at_most(path, len_max as u64)
 }
 
 #[cfg(test)]

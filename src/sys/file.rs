@@ -1,11 +1,41 @@
-//! Locking a file against other processes (flock(2)); std has it only from Rust 1.89 on.
+//! Reading files that may be longer than they should be, and locking a file against other processes
+//! (flock(2)); std has that only from Rust 1.89 on.
 
 use std::ffi::c_int;
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
 
 use super::cerr;
+
+/// A whole file, or the first `len_max` bytes of it.
+///
+/// # Errors
+/// It cannot be opened or read.
+pub(crate) fn read_at_most(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+    take_at_most(File::open(path)?, len_max)
+}
+
+/// What is left of a file, or the first `len_max` bytes of that.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn take_at_most(file: File, len_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(len_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Standard input, as a file like any other.
+///
+/// # Errors
+/// It is closed, or there is no descriptor to be had.
+pub(crate) fn standard_input() -> io::Result<File> {
+    // SAFETY: the descriptor is lent for this one call, and nothing here ever closes it.
+    let input = unsafe { BorrowedFd::borrow_raw(0) };
+    input.try_clone_to_owned().map(File::from)
+}
 
 /// The same everywhere.
 const LOCK_EX: c_int = 2;
