@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::Conversation;
 use crate::sys::random::random;
+use crate::units::whole_millis;
 use crate::wire::postgres::scram::{Challenge, Key, KeyMaker, Scram};
 use crate::wire::postgres::{self as wire, Authentication, Malformed, Refusal, Row};
 
@@ -132,7 +133,7 @@ impl Session<'_> {
     pub(crate) fn query(&mut self, text: &str, limit: Duration) -> Result<Option<Row>, Problem> {
         // Statements sent together are one transaction, so the limit is for this one alone, also
         // behind a pooler that hands the same session to others.
-        let limit_ms = (limit + AFTER_LIMIT).as_millis().min(i32::MAX as u128);
+        let limit_ms = whole_millis(limit + AFTER_LIMIT).min(i32::MAX as u64);
         let text = format!("SET LOCAL statement_timeout = {limit_ms}; {text}");
         self.0.conversation.send(&wire::query(&text))?;
         let mut row = None;

@@ -134,9 +134,7 @@ impl Store {
     ) -> Result<Store, Error> {
         let path = directory.into();
         let failed = |error| Error::system(format!("the state directory {path:?} failed"), error);
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(DIRECTORY_MODE).create(&path);
-        made.map_err(failed)?;
+        make_directory(&path).map_err(failed)?;
         let lock = open_to_write(&path.join("lock"), false).map_err(failed)?;
         if !lock_now(&lock).map_err(failed)? {
             return Err(Error::taken(format!(
@@ -434,6 +432,21 @@ fn open_to_write(path: &Path, afresh: bool) -> io::Result<File> {
         .truncate(afresh)
         .mode(FILE_MODE)
         .open(path)
+}
+
+/// Makes a directory that is not there, and what it is to be in.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        make_directory(above)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        // Somebody else may have made it meanwhile.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made,
+    }
 }
 
 /// What one who was killed was writing.

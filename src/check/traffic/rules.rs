@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
 use crate::text::joined;
-use crate::units::{Span, print_duration};
+use crate::units::{Span, print_duration, whole_millis};
 
 /// Six samples of a component that is checked every 5 s.
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
@@ -270,7 +270,7 @@ impl TrafficRules {
             seen.push(format!("{what} {rate}"));
         }
         if let (Some(limit), Some(latency)) = (self.latency, traffic.latency) {
-            let (latency_ms, limit_text) = (latency.as_millis(), print_duration(limit));
+            let (latency_ms, limit_text) = (whole_millis(latency), print_duration(limit));
             if latency > limit {
                 let text = format!("latency {latency_ms}ms, expected at most {limit_text}");
                 problems.add(Reason::TrafficSlow, text);
@@ -327,8 +327,8 @@ impl Problems {
 
 /// `6.0%`, rounded.
 fn share(part: u64, whole: u64) -> String {
-    let whole = u128::from(whole.max(1));
-    let tenths = (u128::from(part) * 1_000 + whole / 2) / whole;
+    let whole = whole.max(1);
+    let tenths = part.saturating_mul(1_000).saturating_add(whole / 2) / whole;
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
@@ -336,7 +336,7 @@ fn share(part: u64, whole: u64) -> String {
 fn rounded(time: Duration) -> String {
     let seconds = (time + Duration::from_millis(500)).as_secs();
     if time < Duration::from_secs(1) {
-        return format!("{}ms", time.as_millis());
+        return format!("{}ms", whole_millis(time));
     }
     print_duration(Duration::from_secs(seconds))
 }

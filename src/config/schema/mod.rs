@@ -132,14 +132,13 @@ impl Keyword {
 pub(crate) const COMPOSITES: &[&str] = &["all-of", "any-of", "majority", "at-least", "not"];
 
 /// Every keyword, in the order of the manual.
-pub(crate) fn keywords() -> impl Iterator<Item = &'static Keyword> {
-    let tables = [
-        server::KEYWORDS,
-        checks::KINDS,
-        checks::SETTINGS,
-        components::KEYWORDS,
-    ];
-    tables.into_iter().flatten()
+pub(crate) fn keywords() -> std::vec::IntoIter<&'static Keyword> {
+    let mut keywords = Vec::new();
+    keywords.extend(server::KEYWORDS);
+    keywords.extend(checks::KINDS);
+    keywords.extend(checks::SETTINGS);
+    keywords.extend(components::KEYWORDS);
+    keywords.into_iter()
 }
 
 /// The keyword of that name that may stand in one of these places.
