@@ -13,9 +13,9 @@
 mod file;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::clock::locked;
 use crate::error::Error;
 use crate::order;
 use crate::sys::boot;
-use crate::sys::file::{lock_now, read_at_most, unlock};
+use crate::sys::file::{lock_now, make_directory, read_at_most, unlock};
 use crate::sys::thread::{self, Stack};
 use file::{HEAD_BYTES_MAX, Parsed, file_name, parse, render};
 
@@ -134,7 +134,7 @@ impl Store {
     ) -> Result<Store, Error> {
         let path = directory.into();
         let failed = |error| Error::system(format!("the state directory {path:?} failed"), error);
-        make_directory(&path).map_err(failed)?;
+        make_directories(&path).map_err(failed)?;
         let lock = open_to_write(&path.join("lock"), false).map_err(failed)?;
         if !lock_now(&lock).map_err(failed)? {
             return Err(Error::taken(format!(
@@ -435,14 +435,14 @@ fn open_to_write(path: &Path, afresh: bool) -> io::Result<File> {
 }
 
 /// Makes a directory that is not there, and what it is to be in.
-fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directories(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(above) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        make_directory(above)?;
+        make_directories(above)?;
     }
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+    match make_directory(path, DIRECTORY_MODE) {
         // Somebody else may have made it meanwhile.
         Err(_) if path.is_dir() => Ok(()),
         made => made,

@@ -1,10 +1,11 @@
-//! Reading files that may be longer than they should be, and locking a file against other processes
+//! Making a directory, reading files that may be longer than they should be, and locking a file against other processes
 //! (flock(2)); std has that only from Rust 1.89 on.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::cerr;
@@ -43,7 +44,19 @@ const LOCK_NB: c_int = 4;
 const LOCK_UN: c_int = 8;
 
 unsafe extern "C" {
+    fn mkdir(path: *const c_char, mode: c_uint) -> c_int;
     safe fn flock(fd: c_int, operation: c_int) -> c_int;
+}
+
+/// Makes a directory with this mode, less the umask. std's way has one for all above it within,
+/// which is 2.6 KB.
+///
+/// # Errors
+/// Something of that name is there, or the file system refuses.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: mkdir(2) reads a string, which this is.
+    cerr(unsafe { mkdir(path.as_ptr(), mode) }).map(drop)
 }
 
 /// Locks a file for this process alone, until the last copy of it is closed, however that comes
