@@ -70,10 +70,10 @@ pub struct ExecCheck {
     /// With the program's name as it was given.
     command: Vec<String>,
     timeout: Duration,
-    codes: ExitCodes,
-    value: Option<ValueRule>,
-    account: Option<Account>,
-    environment: Vec<(String, String)>,
+    pub(crate) codes: ExitCodes,
+    pub(crate) value: Option<ValueRule>,
+    pub(crate) account: Option<Account>,
+    pub(crate) environment: Vec<(String, String)>,
     slot: Slot,
 }
 

@@ -43,7 +43,7 @@ const SHUTTING_DOWN: u16 = 421;
 pub struct SmtpCheck {
     target: Target,
     timeout: Duration,
-    helo: Option<String>,
+    pub(crate) helo: Option<String>,
 }
 
 impl SmtpCheck {
@@ -78,12 +78,7 @@ impl SmtpCheck {
     /// # Errors
     /// A name that is neither.
     pub fn helo(mut self, name: &str) -> Result<SmtpCheck, Error> {
-        if !smtp::is_name(name) {
-            return Err(Error::invalid(format!(
-                "{name:?} is not a name for HELO; expected a domain or an address in brackets"
-            )));
-        }
-        self.helo = Some(name.to_string());
+        self.helo = Some(checked_helo(name)?);
         Ok(self)
     }
 
@@ -111,6 +106,17 @@ fn accepted(
         smtp::quit(conversation);
     }
     Err(Outcome::new(Health::Fail, Reason::SmtpRefused).with_detail(reply.text))
+}
+
+/// # Errors
+/// A name that is neither a domain nor an address.
+pub(crate) fn checked_helo(name: &str) -> Result<String, Error> {
+    if !smtp::is_name(name) {
+        return Err(Error::invalid(format!(
+            "{name:?} is not a name for HELO; expected a domain or an address in brackets"
+        )));
+    }
+    Ok(name.to_string())
 }
 
 way_to_target!(SmtpCheck);

@@ -56,9 +56,9 @@ pub struct TcpCheck {
     target: Target,
     timeout: Duration,
     /// Nothing when empty.
-    send: Vec<u8>,
+    pub(crate) send: Vec<u8>,
     /// Nothing when empty.
-    expect: Vec<u8>,
+    pub(crate) expect: Vec<u8>,
     name: Option<String>,
 }
 
@@ -160,7 +160,9 @@ impl TcpCheck {
     }
 }
 
-fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
+/// # Errors
+/// No bytes, or more than 16 KiB.
+pub(crate) fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
     if bytes.is_empty() || bytes.len() > TEXT_BYTES_MAX {
         return Err(Error::invalid(format!(
             "{} bytes to {what} cannot be used; expected 1 to {TEXT_BYTES_MAX}",

@@ -85,20 +85,20 @@ pub struct PostgresCheck {
     target: Target,
     timeout: Duration,
     name: Option<String>,
-    questions: Questions,
+    pub(crate) questions: Questions,
     /// What SCRAM made of the password the last time.
     key: Option<Key>,
 }
 
 /// Who asks for what.
 #[derive(Clone, Default)]
-struct Questions {
-    user: Option<String>,
-    database: Option<String>,
-    password_file: Option<PathBuf>,
-    query: Option<String>,
-    role: Option<Role>,
-    max_lag: Option<Lag>,
+pub(crate) struct Questions {
+    pub(crate) user: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) query: Option<String>,
+    pub(crate) role: Option<Role>,
+    pub(crate) max_lag: Option<Lag>,
 }
 
 impl PostgresCheck {
@@ -166,12 +166,7 @@ impl PostgresCheck {
     /// # Errors
     /// A query that is empty, has a zero byte or more than 8 KiB.
     pub fn query(mut self, query: &str) -> Result<PostgresCheck, Error> {
-        if query.trim().is_empty() || query.contains('\0') || query.len() > QUERY_LEN_MAX {
-            return Err(Error::invalid(format!(
-                "{query:?} is not a query; expected SQL of at most {QUERY_LEN_MAX} bytes"
-            )));
-        }
-        self.questions.query = Some(query.to_string());
+        self.questions.query = Some(checked_query(query)?);
         Ok(self)
     }
 
@@ -223,7 +218,20 @@ impl PostgresCheck {
     }
 }
 
-fn checked_name(what: &str, name: &str) -> Result<String, Error> {
+/// # Errors
+/// A query that is empty, has a zero byte or more than 8 KiB.
+pub(crate) fn checked_query(query: &str) -> Result<String, Error> {
+    if query.trim().is_empty() || query.contains('\0') || query.len() > QUERY_LEN_MAX {
+        return Err(Error::invalid(format!(
+            "{query:?} is not a query; expected SQL of at most {QUERY_LEN_MAX} bytes"
+        )));
+    }
+    Ok(query.to_string())
+}
+
+/// # Errors
+/// A name that cannot be; `what` says of what.
+pub(crate) fn checked_name(what: &str, name: &str) -> Result<String, Error> {
     if name.is_empty() || name.len() > NAME_LEN_MAX || name.contains('\0') {
         return Err(Error::invalid(format!(
             "{name:?} is not a {what}; expected a name of 1 to {NAME_LEN_MAX} bytes"
@@ -259,7 +267,7 @@ impl Check for PostgresCheck {
 impl Questions {
     /// # Errors
     /// Questions that do not go together.
-    fn checked(&self) -> Result<(), Error> {
+    pub(crate) fn checked(&self) -> Result<(), Error> {
         match (self.role, self.max_lag) {
             (Some(Role::Primary), Some(lag)) => Err(Error::invalid(format!(
                 "a primary has no lag of {lag}; expected the role standby"

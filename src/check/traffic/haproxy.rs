@@ -66,7 +66,7 @@ pub struct HaproxyTrafficCheck {
     backend: String,
     server: String,
     timeout: Duration,
-    rules: TrafficRules,
+    pub(crate) rules: TrafficRules,
     clock: Arc<dyn Clock>,
     window: Window,
     last: Option<ServerStat>,

@@ -119,11 +119,11 @@ impl fmt::Display for Percent {
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrafficRules {
-    window: Duration,
-    server_errors: Option<Percent>,
-    errors: Option<Percent>,
-    latency: Option<Duration>,
-    min_requests: u32,
+    pub(crate) window: Duration,
+    pub(crate) server_errors: Option<Percent>,
+    pub(crate) errors: Option<Percent>,
+    pub(crate) latency: Option<Duration>,
+    pub(crate) min_requests: u32,
 }
 
 impl Default for TrafficRules {
