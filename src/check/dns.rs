@@ -134,7 +134,7 @@ impl DnsCheck {
     }
 
     /// The question, with an id that nobody can guess.
-    fn query(&self) -> Result<Message, Outcome> {
+    fn query(&self) -> Result<Message, Box<Outcome>> {
         let name = match self.name.parse::<IpAddr>() {
             Ok(ip) if self.kind == PTR => Name::reverse(ip),
             _ => Name::parse(&self.name).map_err(|Malformed(what)| {
@@ -153,7 +153,7 @@ impl DnsCheck {
     fn ask_server(&self, server: &Target) -> Outcome {
         match self.query() {
             Ok(query) => ask(server, self.timeout, &query, |answer| self.judge(answer)),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 

@@ -289,12 +289,12 @@ impl HttpCheck {
         let is_head = hop.asking.is_head();
         let head = match ask(conversation, &hop.asking.bytes(&hop.url), is_head) {
             Ok(head) => head,
-            Err(outcome) => return Step::Judged(outcome),
+            Err(outcome) => return Step::Judged(*outcome),
         };
         if self.follow > 0 && matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return match redirect(hop, &head) {
                 Ok(next) => Step::Redirected(next),
-                Err(outcome) => Step::Judged(outcome),
+                Err(outcome) => Step::Judged(*outcome),
             };
         }
         // Read even when the status has decided: a server that is left in the middle of its answer
@@ -369,10 +369,10 @@ fn unexpected(head: &AnswerHead, body: &[u8]) -> Outcome {
 }
 
 /// Where a redirect leads.
-fn redirect(hop: &Hop, head: &AnswerHead) -> Result<Hop, Outcome> {
+fn redirect(hop: &Hop, head: &AnswerHead) -> Result<Hop, Box<Outcome>> {
     let Some(location) = head.header("Location") else {
         let detail = format!("{} without a Location", head.line());
-        return Err(fail(Reason::AnswerMalformed).with_detail(detail));
+        return Err(fail(Reason::AnswerMalformed).with_detail(detail).into());
     };
     let shown: String = location.chars().take(LOCATION_CHARS_MAX).collect();
     let url = hop

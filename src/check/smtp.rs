@@ -82,7 +82,7 @@ impl SmtpCheck {
         Ok(self)
     }
 
-    fn talk(&self, conversation: &mut Conversation) -> Result<String, Outcome> {
+    fn talk(&self, conversation: &mut Conversation) -> Result<String, Box<Outcome>> {
         let greeting = accepted(conversation, smtp::read_reply)?;
         accepted(conversation, |conversation| match &self.helo {
             Some(name) => smtp::hello(conversation, name),
@@ -96,8 +96,8 @@ impl SmtpCheck {
 /// The reply to an exchange if it is a good one; after a refusal we leave as politely.
 fn accepted(
     conversation: &mut Conversation,
-    exchange: impl FnOnce(&mut Conversation) -> Result<Reply, Outcome>,
-) -> Result<Reply, Outcome> {
+    exchange: impl FnOnce(&mut Conversation) -> Result<Reply, Box<Outcome>>,
+) -> Result<Reply, Box<Outcome>> {
     let reply = exchange(conversation)?;
     if reply.is_ok() {
         return Ok(reply);
@@ -105,7 +105,9 @@ fn accepted(
     if reply.code != SHUTTING_DOWN {
         smtp::quit(conversation);
     }
-    Err(Outcome::new(Health::Fail, Reason::SmtpRefused).with_detail(reply.text))
+    Err(Outcome::new(Health::Fail, Reason::SmtpRefused)
+        .with_detail(reply.text)
+        .into())
 }
 
 /// # Errors
@@ -126,7 +128,7 @@ impl Check for SmtpCheck {
         converse(&self.target, self.timeout, |conversation| {
             match self.talk(conversation) {
                 Ok(greeting) => Outcome::new(Health::Ok, Reason::SmtpReady).with_detail(greeting),
-                Err(outcome) => outcome,
+                Err(outcome) => *outcome,
             }
         })
     }

@@ -125,7 +125,7 @@ impl TcpCheck {
         self
     }
 
-    fn talk(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+    fn talk(&self, conversation: &mut Conversation) -> Result<Reason, Box<Outcome>> {
         conversation.send(&self.send)?;
         if !self.expect.is_empty() {
             return self.await_text(conversation);
@@ -139,7 +139,7 @@ impl TcpCheck {
         Ok(Reason::TcpConnected)
     }
 
-    fn await_text(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+    fn await_text(&self, conversation: &mut Conversation) -> Result<Reason, Box<Outcome>> {
         let mut seen = 0;
         loop {
             let received = conversation.received();
@@ -151,11 +151,12 @@ impl TcpCheck {
             seen = (received.len() + 1).saturating_sub(self.expect.len());
             let outcome = match conversation.receive(TEXT_BYTES_MAX) {
                 Ok(len) if len > 0 => continue,
-                Err(outcome) if outcome.reason != Reason::AnswerTooLong => outcome,
+                Err(outcome) if outcome.reason != Reason::AnswerTooLong => *outcome,
                 // It has ended, or has said as much as is listened to.
                 _ => Outcome::new(Health::Fail, Reason::TextMissing),
             };
-            return Err(outcome.with_detail(excerpt(conversation.received(), QUOTED_MAX)));
+            let said = excerpt(conversation.received(), QUOTED_MAX);
+            return Err(outcome.with_detail(said).into());
         }
     }
 }
@@ -181,7 +182,7 @@ impl Check for TcpCheck {
             reached.push(conversation.peer());
             match self.talk(conversation) {
                 Ok(reason) => Outcome::new(Health::Ok, reason),
-                Err(outcome) => outcome,
+                Err(outcome) => *outcome,
             }
         });
         if outcome.health != Health::Ok {

@@ -102,7 +102,7 @@ impl TlsCheck {
             Ok(Seen::Foreign | Seen::Partial { .. }) => {
                 fail(Reason::TlsNotSpoken).with_detail(hint(conversation.received()))
             }
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 }

@@ -48,19 +48,19 @@ impl Reply {
 ///
 /// # Errors
 /// The outcome that the conversation comes to; a reply that breaks the rules.
-pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Outcome> {
+pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Box<Outcome>> {
     let mut reply: Option<Reply> = None;
     for _ in 0..LINES_MAX {
         let line = conversation.receive_line(LINE_BYTES_MAX)?;
         let Some((code, is_last, text)) = parse_line(&line) else {
-            return Err(malformed(&line));
+            return Err(malformed(&line).into());
         };
         let mut so_far = reply.take().unwrap_or_else(|| Reply {
             code,
             text: code.to_string(),
         });
         if so_far.code != code {
-            return Err(malformed(&line));
+            return Err(malformed(&line).into());
         }
         let room = TEXT_BYTES_MAX.saturating_sub(so_far.text.len());
         if !text.is_empty() && room > 0 {
@@ -73,7 +73,9 @@ pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Outco
         reply = Some(so_far);
     }
     let too_long = Outcome::new(Health::Fail, Reason::AnswerTooLong);
-    Err(too_long.with_detail(format!("over {LINES_MAX} lines")))
+    Err(too_long
+        .with_detail(format!("over {LINES_MAX} lines"))
+        .into())
 }
 
 /// RFC 5321 section 4.2.1: `250-text` or, last, `250 text` or `250` alone.
@@ -101,7 +103,7 @@ fn malformed(line: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// As [`read_reply`].
-pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Reply, Outcome> {
+pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Reply, Box<Outcome>> {
     conversation.send(format!("{line}\r\n").as_bytes())?;
     read_reply(conversation)
 }
@@ -110,7 +112,7 @@ pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Rep
 ///
 /// # Errors
 /// As [`read_reply`].
-pub(crate) fn hello(conversation: &mut Conversation, name: &str) -> Result<Reply, Outcome> {
+pub(crate) fn hello(conversation: &mut Conversation, name: &str) -> Result<Reply, Box<Outcome>> {
     let reply = command(conversation, &format!("EHLO {name}"))?;
     if reply.is_unknown_command() {
         return command(conversation, &format!("HELO {name}"));

@@ -216,11 +216,11 @@ impl Act {
             Act::Maint(component) => maintain(shared, component, asked),
             Act::Reset(component) => reset(shared, component, asked),
         };
-        done.unwrap_or_else(|reply| reply)
+        done.unwrap_or_else(|reply| *reply)
     }
 }
 
-fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
+fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Box<Reply>> {
     Fields::read(asked, &[])?;
     let generation = shared.admin().reload().map_err(|why| conflict(&why))?;
     Ok(Reply::new(
@@ -229,7 +229,7 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
     ))
 }
 
-fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Box<Reply>> {
     Fields::read(asked, &[])?;
     shared
         .admin()
@@ -237,7 +237,7 @@ fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply,
         .map_err(|why| conflict(&why))
 }
 
-fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Box<Reply>> {
     let fields = Fields::read(asked, &["mode", "for", "because"])?;
     let name = component.name();
     let Some(word) = fields.value("mode") else {
@@ -289,12 +289,12 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
     ))
 }
 
-fn conflict(why: &str) -> Reply {
-    Reply::new(409, format!("ERROR: {why}"))
+fn conflict(why: &str) -> Box<Reply> {
+    Box::new(Reply::new(409, format!("ERROR: {why}")))
 }
 
-fn unusable(why: &str) -> Reply {
-    Reply::new(400, format!("ERROR: {why}"))
+fn unusable(why: &str) -> Box<Reply> {
+    Box::new(Reply::new(400, format!("ERROR: {why}")))
 }
 
 /// The fields of a form, from the body and the query together.
@@ -304,7 +304,7 @@ impl Fields {
     /// # Errors
     /// The answer to what is no form, and to fields that are unknown or stand twice: a `for` that
     /// was misspelt must not become a maintenance without an end.
-    fn read(asked: &Asked, known: &[&str]) -> Result<Fields, Reply> {
+    fn read(asked: &Asked, known: &[&str]) -> Result<Fields, Box<Reply>> {
         let read = |text: &[u8]| {
             form::fields(text.trim_ascii()).ok_or_else(|| unusable("the fields cannot be read"))
         };

@@ -1,5 +1,5 @@
-//! Making a directory, reading files that may be longer than they should be, and locking a file against other processes
-//! (flock(2)); std has that only from Rust 1.89 on.
+//! Making a directory, reading files that may be longer than they should be, and locking a file
+//! against other processes (flock(2)); std has that only from Rust 1.89 on.
 
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::fs::File;

@@ -255,7 +255,7 @@ impl Check for PostgresCheck {
         let (questions, key, timeout) = (&self.questions, &mut self.key, self.timeout);
         converse(&self.target, timeout, |conversation| {
             let asked = questions.ask(conversation, password.as_deref(), key, timeout);
-            asked.unwrap_or_else(|outcome| outcome)
+            asked.unwrap_or_else(|outcome| *outcome)
         })
     }
 
@@ -292,7 +292,7 @@ impl Questions {
         password: Option<&[u8]>,
         key: &mut Option<Key>,
         limit: Duration,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         let peer = conversation.peer().to_string();
         let ready = Outcome::new(Health::Ok, Reason::PostgresReady).with_detail(peer);
         let session = self
@@ -315,7 +315,7 @@ impl Questions {
         conversation: &'a mut Conversation,
         password: Option<&[u8]>,
         key: &mut Option<Key>,
-    ) -> Result<Option<Session<'a>>, Problem> {
+    ) -> Result<Option<Session<'a>>, Box<Problem>> {
         let user = self.user.as_deref().unwrap_or(USER);
         let database = self.database.as_deref().unwrap_or(user);
         match open(conversation, user, database)? {
@@ -333,7 +333,7 @@ impl Questions {
         session: &mut Session,
         mut ready: Outcome,
         limit: Duration,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         if self.is_position() {
             let text = verdict::position_query(self.max_lag.is_some());
             let row = session
@@ -353,10 +353,10 @@ impl Questions {
 }
 
 /// What a problem comes to; `refused` knows what a refusal means here.
-fn meaning(problem: Problem, refused: impl FnOnce(Refusal) -> Outcome) -> Outcome {
-    match problem {
+fn meaning(problem: Box<Problem>, refused: impl FnOnce(Refusal) -> Outcome) -> Box<Outcome> {
+    match *problem {
         Problem::Ended(outcome) => outcome,
-        Problem::Refused(refusal) => refused(refusal),
+        Problem::Refused(refusal) => Box::new(refused(refusal)),
     }
 }
 
