@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::check::Check;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
+use crate::text::place_of;
 use crate::units::Span;
 
 /// How much of a file is searched: status files are short, and a log that grows without end must
@@ -153,7 +154,7 @@ fn has_text(file: &mut impl Read, text: &[u8]) -> io::Result<bool> {
             Err(error) => return Err(error),
         };
         seen.extend_from_slice(&chunk[..len]);
-        if seen.windows(text.len()).any(|window| window == text) {
+        if place_of(&seen, text).is_some() {
             return Ok(true);
         }
         // What the text may have begun in.

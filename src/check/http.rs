@@ -20,6 +20,7 @@ use crate::net::conversation::{Conversation, converse};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Target;
 use crate::net::port::Port;
+use crate::text::place_of;
 use crate::units::Span;
 use crate::wire::http::{AnswerHead, Asking, Framing};
 use crate::wire::url::Url;
@@ -317,7 +318,7 @@ impl HttpCheck {
             return result;
         }
         if let Some(text) = &self.body {
-            let is_there = body.bytes.windows(text.len()).any(|part| part == text);
+            let is_there = place_of(&body.bytes, text).is_some();
             match (is_there, body.is_cut) {
                 (true, _) => {}
                 (false, false) => return fail(Reason::TextMissing).with_detail(head.line()),

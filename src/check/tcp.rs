@@ -15,6 +15,7 @@ use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, converse, excerpt};
 use crate::net::dial::Target;
 use crate::net::port::Port;
+use crate::text::place_of;
 use crate::units::Span;
 
 /// What is read of an answer while the expected text is looked for; a text longer than this cannot
@@ -143,8 +144,7 @@ impl TcpCheck {
         let mut seen = 0;
         loop {
             let received = conversation.received();
-            let mut places = received[seen..].windows(self.expect.len());
-            if places.any(|place| place == self.expect) {
+            if place_of(&received[seen..], &self.expect).is_some() {
                 return Ok(Reason::TextFound);
             }
             // The text may have begun to come.

@@ -23,6 +23,7 @@ use crate::decide::oneshot::Oneshot;
 use crate::decide::toggle::Toggle;
 use crate::error::Error;
 use crate::health::State;
+use crate::sys::thread::Stack;
 
 /// A component that is built, without a thread yet.
 pub(crate) struct Built {
@@ -94,16 +95,14 @@ impl Built {
     pub(crate) fn start(self, delay: Duration) -> Result<Component, Error> {
         let mut mount = self.mount;
         if let Schedule::Every(pace) = self.judging.schedule {
-            let mut background = Background::builder(mount.check, pace.every)?
-                .fast(pace.fast)?
-                .down(pace.down)?
-                .initial_state(self.start)
-                .delay(self.judging.delay.unwrap_or(delay))
-                .clock(self.clock.clone())
-                .own_stack();
-            if let Some(limit) = self.judging.stale_after {
-                background = background.stale_after(limit)?;
-            }
+            let mut background = Background::builder(mount.check, pace.every)?;
+            background.pace = pace;
+            background.initial_state = self.start;
+            background.delay = self.judging.delay.unwrap_or(delay);
+            background.clock = self.clock.clone();
+            // Its check is all our own, and known to need little.
+            background.stack = Stack::Ours;
+            background.stale_after = self.judging.stale_after;
             mount.check = Box::new(background.start()?);
         }
         Component::new(mount, self.clock)

@@ -90,12 +90,12 @@ impl Background {
 /// The schedule and the start of a [`Background`].
 pub struct Builder {
     task: Box<dyn Check>,
-    pace: Pace,
-    delay: Duration,
-    initial_state: State,
-    stale_after: Option<Duration>,
-    clock: Arc<dyn Clock>,
-    stack: Stack,
+    pub(crate) pace: Pace,
+    pub(crate) delay: Duration,
+    pub(crate) initial_state: State,
+    pub(crate) stale_after: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stack: Stack,
 }
 
 impl Builder {
@@ -158,12 +158,6 @@ impl Builder {
     /// Whose time decides. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
         self.clock = clock;
-        self
-    }
-
-    /// For checks that are all our own and known to need little stack.
-    pub(crate) fn own_stack(mut self) -> Builder {
-        self.stack = Stack::Ours;
         self
     }
 

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::number;
+use crate::text::cut;
 
 /// What a line says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) fn parse(line: &str) -> Option<Request> {
     // nginx and Apache escape the quotes in a client's name, so that the first bracket with a
     // quote behind it is their own. HAProxy's lines have no such bracket: it escapes quotes, too.
     // Never both for one line, since the name could hold a whole line of HAProxy.
-    match line.split_once(REQUEST_BEGINS) {
+    match cut(line, REQUEST_BEGINS) {
         Some((_, rest)) => common(rest),
         None => httplog(line),
     }
