@@ -1,14 +1,14 @@
 //! `failover replay`: what a component's rules would have made of outcomes that were.
 #![forbid(unsafe_code)]
 
-use std::io::{self, BufReader};
+use std::io::BufReader;
 
 use super::options::Words;
 use super::{Exit, complain, ended};
 use crate::config::plan;
 use crate::decide::replay::replay;
 use crate::error::{Error, ErrorKind};
-use crate::sys::file::standard_input;
+use crate::sys::file::{standard_input, standard_output};
 
 const USAGE: &str = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
 
@@ -30,11 +30,9 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
         return Err(words.wrong(&format!("there is no component {name:?}")));
     };
     let judged = standard_input()
-        .map_err(|error| Error::system("standard input cannot be read", error))
-        .and_then(|input| {
-            let (mut input, mut out) = (BufReader::new(input), io::stdout().lock());
-            replay(&mut input, &mut out, &component.rules())
-        });
+        .and_then(|input| Ok((BufReader::new(input), standard_output()?)))
+        .map_err(|error| Error::system("standard input or output cannot be used", error))
+        .and_then(|(mut input, mut out)| replay(&mut input, &mut out, &component.rules()));
     match judged {
         Ok(summary) => {
             complain(&summary.to_string());

@@ -4,7 +4,7 @@
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -33,9 +33,21 @@ pub(crate) fn take_at_most(file: File, len_max: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is closed, or there is no descriptor to be had.
 pub(crate) fn standard_input() -> io::Result<File> {
+    copy_of(0)
+}
+
+/// Standard output, as a file like any other: what is written is written at once.
+///
+/// # Errors
+/// As for [`standard_input`].
+pub(crate) fn standard_output() -> io::Result<File> {
+    copy_of(1)
+}
+
+fn copy_of(standard: RawFd) -> io::Result<File> {
     // SAFETY: the descriptor is lent for this one call, and nothing here ever closes it.
-    let input = unsafe { BorrowedFd::borrow_raw(0) };
-    input.try_clone_to_owned().map(File::from)
+    let lent = unsafe { BorrowedFd::borrow_raw(standard) };
+    lent.try_clone_to_owned().map(File::from)
 }
 
 /// The same everywhere.
