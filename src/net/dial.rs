@@ -208,8 +208,8 @@ pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    if inner.is_empty() || inner.len() > HOST_LEN_MAX || !inner.chars().all(allowed) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+    if inner.is_empty() || inner.len() > HOST_LEN_MAX || !inner.bytes().all(allowed) {
         return Err(Error::invalid(format!(
             "{host:?} is not a host; expected a name, an IPv4 address or an IPv6 address"
         )));

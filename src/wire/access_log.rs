@@ -74,9 +74,11 @@ fn seconds(word: &str) -> Option<Duration> {
 /// (configuration.txt, section 8.2.3).
 fn httplog(line: &str) -> Option<Request> {
     // The structured data of RFC 5424 has brackets before those of the date.
-    let ends = line.match_indices("] ").take(BRACKETS_MAX);
-    ends.map(|(at, end)| &line[at + end.len()..])
-        .find_map(after_date)
+    let mut rest = line;
+    (0..BRACKETS_MAX).find_map(|_| {
+        rest = cut(rest, "] ").map_or("", |(_, behind)| behind);
+        after_date(rest)
+    })
 }
 
 /// A syslog server puts one or two bracketed things in front of a line.
