@@ -299,7 +299,7 @@ impl Questions {
             .log_in(conversation, password, key)
             .map_err(|problem| {
                 let more = self.is_more_than_life();
-                meaning(problem, |refusal| verdict::login_refused(refusal, more))
+                meaning(*problem, |refusal| verdict::login_refused(refusal, more))
             })?;
         let Some(mut session) = session else {
             return Ok(ready);
@@ -338,14 +338,14 @@ impl Questions {
             let text = verdict::position_query(self.max_lag.is_some());
             let row = session
                 .query(&text, limit)
-                .map_err(|problem| meaning(problem, verdict::own_query_refused))?;
+                .map_err(|problem| meaning(*problem, verdict::own_query_refused))?;
             let position = verdict::Position::read(row)?;
             ready = position.judged(self.role, self.max_lag, ready)?;
         }
         if let Some(query) = &self.query {
             let row = session
                 .query(query, limit)
-                .map_err(|problem| meaning(problem, verdict::query_refused))?;
+                .map_err(|problem| meaning(*problem, verdict::query_refused))?;
             verdict::query_true(row)?;
         }
         Ok(ready)
@@ -353,8 +353,8 @@ impl Questions {
 }
 
 /// What a problem comes to; `refused` knows what a refusal means here.
-fn meaning(problem: Box<Problem>, refused: impl FnOnce(Refusal) -> Outcome) -> Box<Outcome> {
-    match *problem {
+fn meaning(problem: Problem, refused: impl FnOnce(Refusal) -> Outcome) -> Box<Outcome> {
+    match problem {
         Problem::Ended(outcome) => outcome,
         Problem::Refused(refusal) => Box::new(refused(refusal)),
     }
