@@ -19,6 +19,14 @@ impl Moment {
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// This moment if it is a beat of a clock with so many of them a second, or else the next that
+    /// is one. They divide a second into whole nanoseconds.
+    pub(crate) fn on_beat(self, beats: u32) -> Moment {
+        let apart = 1_000_000_000 / beats;
+        let over = self.0.subsec_nanos() % apart;
+        self + Duration::from_nanos(u64::from((apart - over) % apart))
+    }
 }
 
 impl Add<Duration> for Moment {
@@ -380,6 +388,20 @@ mod tests {
         let until = clock.now() + Duration::from_millis(20);
         assert_eq!(clock.waiter().wait(Some(until)), Woken::Due);
         assert!(clock.now() >= until);
+    }
+
+    #[test]
+    fn what_is_on_the_beat_stays_and_the_rest_comes_with_the_next() {
+        let moment = |nanos| Moment(SECOND * 7 + Duration::from_nanos(nanos));
+        for (nanos, on_beat) in [
+            (0, 0),
+            (1, 5_000_000),
+            (5_000_000, 5_000_000),
+            (5_000_001, 10_000_000),
+            (999_999_999, 1_000_000_000),
+        ] {
+            assert_eq!(moment(nanos).on_beat(200), moment(on_beat));
+        }
     }
 
     #[test]

@@ -91,6 +91,7 @@ fn a_byte_now_and_then_extends_nothing() {
             let _ = stream.write_all(&[*byte]);
             a_moment();
         }
+        let _ = stream.read_to_end(&mut Vec::new());
     });
     assert_eq!(found(tls(port, 0.5)), "fail: answer timeout");
 }

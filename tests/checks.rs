@@ -12,7 +12,7 @@ use failover::{
     ok, second,
 };
 
-use support::{BlackHole, Gate, PATIENCE, a_moment, dead_port, eventually, peer};
+use support::{BlackHole, Gate, PATIENCE, a_moment, dead_port, eventually, free_port, peer};
 
 /// A check of this port of this machine, with time enough.
 fn check_of(port: u16) -> TcpCheck {
@@ -172,7 +172,7 @@ fn the_peer_sees_the_source_that_was_asked_for() {
 fn a_source_port_can_be_used_again_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let source_port = dead_port();
+    let source_port = free_port();
     let mut check = check_of(port).source_port(source_port).unwrap();
     for _ in 0..3 {
         assert_outcome(&mut check, Health::Ok, "tcp connected");
@@ -202,7 +202,7 @@ fn a_source_that_is_not_ours_is_unknown_and_no_failure() {
 #[test]
 fn a_connection_to_oneself_is_refused() {
     for _ in 0..10 {
-        let port = dead_port();
+        let port = free_port();
         let mut check = check_of(port).source_port(port).unwrap();
         let check_from_home = check.clone().source_host("127.0.0.1").unwrap();
         assert_outcome(&mut check, Health::Fail, "tcp connect refused");

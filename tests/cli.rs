@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use support::{
-    BlackHole, Daemon, ask, body, dead_port, ended, eventually, exact, get, peer, program,
+    BlackHole, Daemon, ask, body, dead_port, ended, eventually, exact, free_port, get, peer,
+    program,
 };
 
 /// Runs it to its end: exit code, standard output, standard error.
@@ -273,7 +274,8 @@ component held
     tcp {down}
     start ok
     fail-after 1000
-    every 10ms"
+    every 10ms
+    stale-after 1m"
     ));
     let address = daemon.address;
     assert_eq!(get(address, "/up"), "OK", "the first outcome decides");
@@ -303,7 +305,8 @@ fn a_server_follows_its_target_down_and_up_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap();
     let daemon = Daemon::run(&format!(
-        "component a\n tcp {target}\n every 20ms\n stale-after 1m\n fail-after 2\n ok-after 2"
+        "component a\n tcp {target}\n timeout 5s\n every 20ms\n stale-after 1m\n \
+         fail-after 2\n ok-after 2"
     ));
     assert_eq!(get(daemon.address, "/a"), "OK");
     drop(listener);
@@ -323,7 +326,7 @@ fn a_component_is_reset_by_a_person_with_credentials() {
     let path = std::env::temp_dir().join(format!("failover-cli-{}", std::process::id()));
     // `bob` with the password `pass`, as `htpasswd -nbs` writes it.
     std::fs::write(&path, "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n").unwrap();
-    let (port, users) = (dead_port(), path.to_str().unwrap());
+    let (port, users) = (free_port(), path.to_str().unwrap());
     let target = format!("127.0.0.1:{port}");
     let daemon = Daemon::run(&format!(
         "component a\n on-request\n tcp {target}\n start ok\n fail-after 1\n \

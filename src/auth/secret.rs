@@ -65,6 +65,8 @@ mod tests {
 
     fn written(folder: &Folder, text: &[u8], mode: u32) -> Result<Vec<u8>, String> {
         let path = folder.path("secret");
+        // One that may only be read is written by nobody but root.
+        let _ = fs::remove_file(&path);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         read_secret(&path)

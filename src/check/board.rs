@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use crate::check::history::{History, Run};
 pub(crate) use crate::check::news::News;
 use crate::check::prober::{Schedule, Settings};
+pub(crate) use crate::check::turn::{Answer, Asker};
+use crate::check::turn::{Turn, answer_all, take_late};
 use crate::clock::{Bell, Clock, Moment, locked};
 use crate::health::maint::Maint;
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
@@ -42,26 +44,6 @@ pub struct Published {
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(News) + Send + Sync>;
 
-/// What a caller who waited gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The state after the run.
-    State(State),
-    /// The caller's time was up before the run ended.
-    Late,
-}
-
-/// A caller who waits for a run to end, without a thread.
-pub(crate) struct Asker {
-    /// When it is answered even if the run has not ended.
-    pub(crate) deadline: Instant,
-    /// Called once.
-    pub(crate) answer: Box<dyn FnOnce(Answer) + Send>,
-}
-
-/// Callers kept for one check at most. A server's limit on connections is reached long before.
-const ASKERS_MAX: usize = 16_384;
-
 /// What is known of one check, and who waits for it.
 pub struct Board {
     known: Mutex<Known>,
@@ -85,21 +67,6 @@ struct Known {
     watcher: Option<Watcher>,
 }
 
-#[derive(Default)]
-struct Turn {
-    running: bool,
-    wanted: bool,
-    stopped: bool,
-    /// Only who waits already is answered yet.
-    closing: bool,
-    /// Whose callers these are, since this one was stopped for its sake.
-    successor: Option<Arc<Board>>,
-    /// Wait for the run that is on.
-    for_this: Vec<Asker>,
-    /// Wait for the run that is next.
-    for_next: Vec<Asker>,
-}
-
 impl Board {
     pub(super) fn new(settings: &Settings, bell: Bell) -> Board {
         let now = settings.clock.now();
@@ -120,7 +87,8 @@ impl Board {
             Schedule::Every { delay, .. } => delay,
             Schedule::OnRequest => Duration::ZERO,
         };
-        let fresh_until = settings.stale_after.map(|after| now + delay + after);
+        let stale_after = settings.stale_after.filter(|_| !settings.held);
+        let fresh_until = stale_after.map(|after| now + delay + after);
         let known = Known {
             published,
             held: standing,
@@ -132,7 +100,10 @@ impl Board {
         };
         Board {
             known: Mutex::new(known),
-            turn: Mutex::new(Turn::default()),
+            turn: Mutex::new(Turn {
+                held: settings.held,
+                ..Turn::default()
+            }),
             bell,
             clock: settings.clock.clone(),
             stale_after: settings.stale_after,
@@ -335,6 +306,12 @@ impl Board {
         left
     }
 
+    /// Lets one that is held begin.
+    pub(crate) fn release(&self) {
+        locked(&self.turn).held = false;
+        self.bell.ring();
+    }
+
     /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
     pub(crate) fn stop(&self) {
         answer_all(self.retire(None), Answer::Late);
@@ -421,6 +398,18 @@ impl Board {
         locked(&self.known).published.skipped += starts;
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        locked(&self.turn).held
+    }
+
+    /// The first run of a schedule begins then; what was held was not to be stale before.
+    pub(super) fn begins(&self, first: Moment) {
+        let mut known = locked(&self.known);
+        if known.fresh_until.is_none() {
+            known.fresh_until = self.stale_after.map(|after| first + after);
+        }
+    }
+
     /// Whether the prober is to run now, because its schedule says so or somebody asked.
     pub(super) fn begin(&self, is_due: bool) -> Begin {
         let mut turn = locked(&self.turn);
@@ -428,7 +417,7 @@ impl Board {
         if turn.stopped || is_over {
             return Begin::Never;
         }
-        if !is_due && !turn.wanted {
+        if turn.held || (!is_due && !turn.wanted) {
             return Begin::NotYet;
         }
         turn.wanted = false;
@@ -555,33 +544,5 @@ impl Known {
             to,
             published,
         });
-    }
-}
-
-impl Turn {
-    fn has_room(&self) -> bool {
-        let is_open = !self.stopped && !self.closing;
-        is_open && self.for_this.len() + self.for_next.len() < ASKERS_MAX
-    }
-
-    /// Takes everybody who waits.
-    fn all(&mut self) -> Vec<Asker> {
-        let mut askers = mem::take(&mut self.for_this);
-        askers.append(&mut self.for_next);
-        askers
-    }
-}
-
-fn take_late(askers: &mut Vec<Asker>, now: Instant) -> Vec<Asker> {
-    let (late, left) = mem::take(askers)
-        .into_iter()
-        .partition(|asker| asker.deadline <= now);
-    *askers = left;
-    late
-}
-
-fn answer_all(askers: Vec<Asker>, answer: Answer) {
-    for asker in askers {
-        (asker.answer)(answer);
     }
 }

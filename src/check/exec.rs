@@ -14,8 +14,9 @@ use crate::check::value::{Side, ValueRule};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason, State};
 use crate::net::account::Account;
-use crate::net::child::{ENDING_MAX, End, Ended, NotRun, Run, Slot};
+use crate::net::child::{ENDING_MAX, End, Ended, Run};
 use crate::net::program::{self, Unfit};
+use crate::net::slot::{NotRun, Slot};
 use crate::sys::errno;
 use crate::units::{Span, print_duration};
 
@@ -50,7 +51,7 @@ pub enum ExitCodes {
 /// script's interpreter, is not looked at.
 ///
 /// Reasons: `exec passed`; warning `exec warned`; failures `exec failed`, `exec timeout`, `exec
-/// killed`; unknown `exec unknown`, `exec timeout` (while the run before cannot be ended), `exec
+/// killed`; unknown `exec unknown`, `exec timeout` (while the run before has not ended), `exec
 /// refused`, `exec not started`, `out of descriptors`, `out of memory`; for a value `value within
 /// limit`, and failures `value beyond limit`, `value missing`, `answer too long`.
 ///
@@ -167,6 +168,12 @@ impl ExecCheck {
         Ok(self)
     }
 
+    /// Never runs beside another of that name, also one that was put away and has not ended: it
+    /// waits for that one's end, and no longer than for its own.
+    pub(crate) fn one_of(&mut self, name: &str) {
+        self.slot = Slot::of(name);
+    }
+
     fn run(&mut self) -> Result<Ended, NotRun> {
         self.slot.run(&Run {
             program: &self.program,
@@ -256,6 +263,8 @@ fn not_run(not_run: NotRun) -> Outcome {
         NotRun::Occupied(id) => unknown(Reason::ExecTimeout).with_detail(format!(
             "process {id} of the run before was killed and has not ended"
         )),
+        NotRun::Taken => unknown(Reason::ExecTimeout)
+            .with_detail("what it ran before the configuration changed has not ended"),
         NotRun::NotStarted(error) if errno::is_out_of_descriptors(&error) => {
             unknown(Reason::OutOfDescriptors)
         }
@@ -380,6 +389,7 @@ mod tests {
         let error = |number| NotRun::NotStarted(std::io::Error::from_raw_os_error(number));
         for (trouble, words) in [
             (NotRun::Occupied(7), "exec timeout"),
+            (NotRun::Taken, "exec timeout"),
             (error(2), "exec not started"),
             (error(12), "out of memory"),
             (error(24), "out of descriptors"),

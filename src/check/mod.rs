@@ -22,6 +22,7 @@ pub(crate) mod status;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod traffic;
+mod turn;
 pub(crate) mod value;
 mod way;
 

@@ -2,9 +2,13 @@
 //!
 //! A prober runs its check when its schedule says so, when somebody asks, or both; never two runs
 //! at a time. What it found is published on a [`Board`], and the prober answers the callers who
-//! waited there for the run. A check that panics is an unknown outcome; a check that hangs makes
-//! its board stale and harms nobody else.
+//! waited there for the run. One that is held has its thread and does nothing with it, so that all
+//! of a configuration can be ready before any of it begins. A check that panics is an unknown
+//! outcome; a check that hangs makes its board stale and harms nobody else.
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -76,6 +80,20 @@ impl Pace {
     }
 }
 
+/// So many times a second checks begin that do not begin at once: with many of them some begin
+/// together, since a processor that is woken for each alone takes a third more. Of a thousand
+/// checks a second that is five at a time, the last of which waits for the others a fifth of a
+/// millisecond.
+const BEATS: u32 = 200;
+
+/// When a check first begins that was held until now and is to begin that long from now.
+pub(crate) fn first_start(now: Moment, delay: Duration) -> Moment {
+    if delay.is_zero() {
+        return now;
+    }
+    (now + delay).on_beat(BEATS)
+}
+
 /// From a start to the first start on its grid that a run does not outlast, and how many starts it
 /// missed. The interval is more than zero.
 pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
@@ -97,6 +115,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Arc<dyn Clock>,
     /// How much stack the check needs.
     pub(crate) stack: Stack,
+    /// Whether nothing is due, and its delay does not begin, before [`Board::release`].
+    pub(crate) held: bool,
 }
 
 /// The name of the threads that run checks.
@@ -152,12 +172,12 @@ struct Run {
 
 impl Run {
     fn until_stopped(&mut self) {
-        let mut due = match self.settings.schedule {
-            Schedule::Every { delay, .. } => Some(self.settings.clock.now() + delay),
-            Schedule::OnRequest => None,
-        };
+        let mut due = self.first_due();
         loop {
             self.waiter.wait(due);
+            if due.is_none() {
+                due = self.first_due();
+            }
             let now = self.settings.clock.now();
             let is_due = due.is_some_and(|due| now >= due);
             match self.board.begin(is_due) {
@@ -173,6 +193,23 @@ impl Run {
             self.board.end();
             due = due.map(|due| self.next_due(due, now, phase));
         }
+    }
+
+    /// When a schedule's first run begins; `None` while it is held.
+    fn first_due(&self) -> Option<Moment> {
+        let Schedule::Every { delay, .. } = self.settings.schedule else {
+            return None;
+        };
+        if self.board.is_held() {
+            return None;
+        }
+        let now = self.settings.clock.now();
+        let first = match self.settings.held {
+            true => first_start(now, delay),
+            false => now + delay,
+        };
+        self.board.begins(first);
+        Some(first)
     }
 
     /// One run, and where the check stands after it.
@@ -214,378 +251,4 @@ fn panicked(payload: &(dyn Any + Send)) -> Outcome {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     Outcome::new(Health::Unknown, Reason::CheckPanicked).with_detail(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::board::{Answer, Asker, News};
-    use crate::clock::{ManualClock, locked};
-    use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::Instant;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// A check that says when it is asked, and waits to be told what it finds.
-    fn puppet() -> (Box<dyn Check>, Receiver<()>, Sender<Health>) {
-        let (asked, is_asked) = channel();
-        let (tell, told) = channel();
-        let told = Mutex::new(told);
-        let check = move || {
-            asked.send(()).expect("the test listens");
-            locked(&told).recv().unwrap_or(Health::Unknown)
-        };
-        (Box::new(check), is_asked, tell)
-    }
-
-    fn settings(schedule: Schedule, clock: &ManualClock) -> Settings {
-        Settings {
-            schedule,
-            initial_state: State::Unknown,
-            stale_after: Some(SECOND * 3),
-            clock: Arc::new(clock.clone()),
-            stack: Stack::Users,
-        }
-    }
-
-    fn on_request(check: Box<dyn Check>) -> Prober {
-        Prober::start(check, settings(Schedule::OnRequest, &ManualClock::new())).unwrap()
-    }
-
-    fn every_second() -> Schedule {
-        Schedule::Every {
-            pace: Pace::even(Span::try_from(1).unwrap()),
-            delay: Duration::ZERO,
-        }
-    }
-
-    fn asker(answers: &Sender<Answer>) -> Asker {
-        let answers = answers.clone();
-        let answer = Box::new(move |answer| answers.send(answer).expect("the test listens"));
-        Asker {
-            deadline: Instant::now() + SECOND * 600,
-            answer,
-        }
-    }
-
-    #[test]
-    fn all_who_ask_at_the_same_time_share_one_run() {
-        let (check, is_asked, tell) = puppet();
-        let prober = on_request(check);
-        let (answers, answered) = channel();
-        let ask = || prober.board().ask(asker(&answers)).is_ok();
-        assert!(ask());
-        is_asked.recv().unwrap();
-        assert!((0..100).all(|_| ask()));
-        tell.send(Health::Fail).unwrap();
-        for _ in 0..101 {
-            assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
-        }
-        assert_eq!(prober.board().published().runs, 1);
-    }
-
-    #[test]
-    fn who_comes_after_the_first_outcome_of_a_schedule_starts_no_run() {
-        let (check, is_asked, tell) = puppet();
-        let clock = ManualClock::new();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        let (answers, answered) = channel();
-        is_asked.recv().unwrap();
-        assert_eq!(prober.board().glance(), None);
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        tell.send(Health::Ok).unwrap();
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
-        // As a caller does that looked before that outcome and asks after it.
-        assert!(prober.board().ask(asker(&answers)).is_err());
-        clock.advance_and_settle(Duration::ZERO);
-        assert_eq!(prober.board().published().runs, 1);
-    }
-
-    #[test]
-    fn who_waits_for_the_first_known_outcome_waits_over_runs_that_find_nothing_out() {
-        let (check, is_asked, tell) = puppet();
-        let clock = ManualClock::new();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        let (answers, answered) = channel();
-        is_asked.recv().unwrap();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        tell.send(Health::Unknown).unwrap();
-        clock.advance_and_settle(Duration::ZERO);
-        // Nobody starts a run by asking: the schedule goes on.
-        assert_eq!(prober.board().glance(), None);
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        clock.advance_and_settle(Duration::ZERO);
-        assert!(is_asked.try_recv().is_err() && answered.try_recv().is_err());
-        clock.advance(SECOND);
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        for _ in 0..2 {
-            assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
-        }
-        assert_eq!(prober.board().published().runs, 2);
-    }
-
-    #[test]
-    fn who_asks_afresh_waits_for_a_run_that_starts_later() {
-        let (check, is_asked, tell) = puppet();
-        let prober = on_request(check);
-        let (answers, answered) = channel();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        is_asked.recv().unwrap();
-        assert!(prober.board().ask_afresh(asker(&answers)).is_ok());
-        tell.send(Health::Fail).unwrap();
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
-    }
-
-    #[test]
-    fn who_has_waited_long_enough_is_answered_without_the_run() {
-        let (check, is_asked, _tell) = puppet();
-        let prober = on_request(check);
-        let (answers, answered) = channel();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        is_asked.recv().unwrap();
-        assert_eq!(prober.board().expire(Instant::now()), 1);
-        assert_eq!(prober.board().expire(Instant::now() + SECOND * 600), 0);
-        assert_eq!(answered.recv().unwrap(), Answer::Late);
-    }
-
-    #[test]
-    fn who_waits_for_one_that_is_replaced_gets_the_other_s_answer() {
-        let (check, is_asked, _tell) = puppet();
-        let (old, (check_of_new, new_is_asked, tell_new)) = (on_request(check), puppet());
-        let new = on_request(check_of_new);
-        let (answers, answered) = channel();
-        let ask = || old.board().ask(asker(&answers)).is_ok();
-        assert!(ask());
-        is_asked.recv().unwrap();
-        assert!(old.board().ask_afresh(asker(&answers)).is_ok());
-        old.board().hand_over(new.board());
-        assert!(ask(), "who had looked it up before comes through it");
-        new_is_asked.recv().unwrap();
-        tell_new.send(Health::Fail).unwrap();
-        for _ in 0..2 {
-            assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
-        }
-        // Whoever came while the run was on, or before it, has its answer or that of the next.
-        let _ = tell_new.send(Health::Fail);
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
-    }
-
-    #[test]
-    fn a_closed_prober_runs_for_those_who_wait_and_for_nobody_more() {
-        let (check, is_asked, tell) = puppet();
-        let prober = on_request(check);
-        let (answers, answered) = channel();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        is_asked.recv().unwrap();
-        assert!(prober.board().ask_afresh(asker(&answers)).is_ok());
-        prober.board().close();
-        assert!(prober.board().ask(asker(&answers)).is_err());
-        for health in [Health::Ok, Health::Fail] {
-            tell.send(health).unwrap();
-        }
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Ok));
-        assert_eq!(answered.recv().unwrap(), Answer::State(State::Fail));
-        is_asked.recv().unwrap();
-        prober.board().nudge();
-        assert!(is_asked.recv().is_err(), "its thread has ended");
-    }
-
-    #[test]
-    fn nobody_waits_for_a_first_outcome_that_is_overdue() {
-        let (check, is_asked, _tell) = puppet();
-        let clock = ManualClock::new();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        let (answers, answered) = channel();
-        is_asked.recv().unwrap();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        assert_eq!(prober.board().expire(Instant::now()), 1);
-        clock.advance(SECOND * 4);
-        assert_eq!(prober.board().expire(Instant::now()), 0);
-        assert_eq!(answered.recv().unwrap(), Answer::Late);
-    }
-
-    #[test]
-    fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
-        let (check, is_asked, _tell) = puppet();
-        let prober = on_request(check);
-        let (answers, answered) = channel();
-        assert!(prober.board().ask(asker(&answers)).is_ok());
-        is_asked.recv().unwrap();
-        prober.board().stop();
-        assert_eq!(answered.recv().unwrap(), Answer::Late);
-        assert!(prober.board().ask(asker(&answers)).is_err());
-    }
-
-    #[test]
-    fn a_run_that_hangs_makes_the_board_stale_once_and_its_end_makes_it_known_again() {
-        let clock = ManualClock::new();
-        let (check, is_asked, tell) = puppet();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        let (told, news) = channel();
-        prober.board().watch(Box::new(move |item| {
-            told.send(item).expect("the test listens")
-        }));
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        assert!(matches!(
-            news.recv(),
-            Ok(News::Changed { to: State::Ok, .. })
-        ));
-        clock.advance(SECOND);
-        is_asked.recv().unwrap();
-        clock.advance(SECOND * 2);
-        assert_eq!(
-            prober.board().state(),
-            State::Ok,
-            "three seconds are not longer than three"
-        );
-        clock.advance(Duration::from_nanos(1));
-        assert_eq!(prober.board().state(), State::Unknown);
-        assert_eq!(prober.board().published().outcome.reason, Reason::Stale);
-        assert!(matches!(
-            news.recv(),
-            Ok(News::Changed {
-                to: State::Unknown,
-                ..
-            })
-        ));
-        tell.send(Health::Ok).unwrap();
-        assert!(matches!(
-            news.recv(),
-            Ok(News::Changed { to: State::Ok, .. })
-        ));
-        assert!(news.try_recv().is_err());
-        assert_eq!(prober.board().published().changes, 3);
-    }
-
-    #[test]
-    fn starts_that_a_long_run_missed_are_skipped_and_counted() {
-        let clock = ManualClock::new();
-        let (check, is_asked, tell) = puppet();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        is_asked.recv().unwrap();
-        // The starts at 1 s and 2 s are missed, the one at 3 s is not.
-        clock.advance(Duration::from_millis(2_500));
-        tell.send(Health::Ok).unwrap();
-        while prober.board().published().runs == 0 {
-            std::thread::yield_now();
-        }
-        clock.advance_and_settle(Duration::ZERO);
-        clock.advance(Duration::from_millis(499));
-        assert!(is_asked.try_recv().is_err());
-        clock.advance(Duration::from_millis(1));
-        is_asked.recv().unwrap();
-        assert_eq!(prober.board().published().skipped, 2);
-        tell.send(Health::Ok).unwrap();
-    }
-
-    /// Waits until so many runs have ended and the prober waits again.
-    fn settle(clock: &ManualClock, prober: &Prober, runs: u64) {
-        while prober.board().published().runs < runs {
-            std::thread::yield_now();
-        }
-        clock.advance_and_settle(Duration::ZERO);
-    }
-
-    #[test]
-    fn a_nudge_runs_at_once_and_again_after_a_run_that_is_on_and_leaves_the_grid_alone() {
-        let clock = ManualClock::new();
-        let (check, is_asked, tell) = puppet();
-        let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
-        is_asked.recv().unwrap();
-        // The run that is on may have looked before the change.
-        prober.board().nudge();
-        prober.board().nudge();
-        tell.send(Health::Ok).unwrap();
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        settle(&clock, &prober, 2);
-        clock.advance(SECOND / 2);
-        prober.board().nudge();
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        while prober.board().published().runs < 3 {
-            std::thread::yield_now();
-        }
-        clock.advance(SECOND / 2 - Duration::from_nanos(1));
-        assert!(is_asked.try_recv().is_err());
-        clock.advance(Duration::from_nanos(1));
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        settle(&clock, &prober, 4);
-        assert_eq!(prober.board().published().skipped, 0);
-        prober.board().stop();
-        prober.board().nudge();
-        clock.advance_and_settle(SECOND * 10);
-        assert_eq!(prober.board().published().runs, 4);
-    }
-
-    #[test]
-    fn what_a_nudge_finds_brings_the_next_start_forward() {
-        let clock = ManualClock::new();
-        let (check, is_asked, tell) = puppet();
-        let mut pace = Pace::even(Span::try_from(60).unwrap());
-        pace.down = Span::try_from(2).unwrap();
-        let schedule = Schedule::Every {
-            pace,
-            delay: Duration::ZERO,
-        };
-        let prober = Prober::start(check, settings(schedule, &clock)).unwrap();
-        is_asked.recv().unwrap();
-        tell.send(Health::Ok).unwrap();
-        settle(&clock, &prober, 1);
-        clock.advance(SECOND * 30);
-        prober.board().nudge();
-        is_asked.recv().unwrap();
-        // It began at 30 s and missed the start at 32 s; the one at 34 s is next.
-        clock.advance(SECOND * 3);
-        tell.send(Health::Fail).unwrap();
-        while prober.board().published().skipped == 0 {
-            std::thread::yield_now();
-        }
-        clock.advance(SECOND - Duration::from_nanos(1));
-        assert!(is_asked.try_recv().is_err());
-        clock.advance(Duration::from_nanos(1));
-        is_asked.recv().unwrap();
-        assert_eq!(prober.board().published().skipped, 1);
-        tell.send(Health::Ok).unwrap();
-    }
-
-    #[test]
-    fn a_stride_ends_at_the_first_start_that_the_run_does_not_outlast() {
-        for (took, stride_seconds, missed) in [
-            (Duration::ZERO, 1, 0),
-            (SECOND, 1, 0),
-            (SECOND + Duration::from_nanos(1), 2, 1),
-            (SECOND * 3, 3, 2),
-        ] {
-            assert_eq!(stride(SECOND, took), (SECOND * stride_seconds, missed));
-        }
-    }
-
-    #[test]
-    fn a_panic_is_unknown_and_told_once() {
-        let clock = ManualClock::new();
-        let check = Box::new(|| -> bool { panic!("no such thing") });
-        let prober = Prober::start(check, settings(Schedule::OnRequest, &clock)).unwrap();
-        let (told, news) = channel();
-        prober.board().watch(Box::new(move |item| {
-            told.send(item).expect("the test listens")
-        }));
-        let (answers, answered) = channel();
-        for _ in 0..3 {
-            assert!(prober.board().ask(asker(&answers)).is_ok());
-            assert_eq!(answered.recv().unwrap(), Answer::State(State::Unknown));
-        }
-        let told: Vec<News> = news.try_iter().collect();
-        assert!(
-            matches!(&told[..], [News::Panicked { message, .. }] if message == "no such thing"),
-            "{told:?}"
-        );
-    }
 }

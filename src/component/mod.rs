@@ -182,6 +182,7 @@ fn on_request(check: Box<dyn Check>, clock: Arc<dyn Clock>) -> Result<Prober, Er
         stale_after: None,
         clock,
         stack: Stack::Users,
+        held: false,
     };
     Prober::start(check, settings)
 }
@@ -191,6 +192,22 @@ impl fmt::Debug for Component {
         f.debug_struct("Component")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+/// Components that can stand together, sorted by name.
+pub(crate) struct Table(Vec<Arc<Component>>);
+
+impl Table {
+    /// # Errors
+    /// Two of the same name.
+    pub(crate) fn of(mut components: Vec<Arc<Component>>) -> Result<Table, Error> {
+        order::sort(&mut components, |one, other| one.name().cmp(other.name()));
+        let mut pairs = components.windows(2);
+        match pairs.find(|pair| pair[0].name() == pair[1].name()) {
+            Some(pair) => Err(in_use(pair[0].name())),
+            None => Ok(Table(components)),
+        }
     }
 }
 
@@ -230,18 +247,8 @@ impl Components {
     }
 
     /// Puts these in the place of all that are mounted now. Those that are in both go on as they
-    /// are; those that are not any more are stopped.
-    ///
-    /// # Errors
-    /// Two of the same name; then nothing is changed.
-    pub(crate) fn replace(&self, mut components: Vec<Arc<Component>>) -> Result<(), Error> {
-        order::sort(&mut components, |one, other| one.name().cmp(other.name()));
-        let twice = components
-            .windows(2)
-            .find(|pair| pair[0].name() == pair[1].name());
-        if let Some(pair) = twice {
-            return Err(in_use(pair[0].name()));
-        }
+    /// are; those that are not any more are stopped; those that are new and held begin then.
+    pub(crate) fn replace(&self, Table(components): Table) {
         let is_in = |list: &[Arc<Component>], one: &Arc<Component>| {
             let place = position(list, one.name().as_bytes());
             place.is_ok_and(|place| Arc::ptr_eq(&list[place], one))
@@ -262,7 +269,9 @@ impl Components {
                 Err(_) => component.board().stop(),
             }
         }
-        Ok(())
+        for component in stays.iter().filter(|one| !is_in(&gone, one)) {
+            component.board().release();
+        }
     }
 
     /// The component of that name.
@@ -271,11 +280,6 @@ impl Components {
         position(&table, name)
             .ok()
             .map(|place| table[place].clone())
-    }
-
-    /// The one that is mounted under that one's name now; the same if there is none any more.
-    pub(crate) fn newest(&self, component: Arc<Component>) -> Arc<Component> {
-        self.find(component.name().as_bytes()).unwrap_or(component)
     }
 
     /// The component if there is one only.
@@ -428,8 +432,9 @@ mod tests {
             until: None,
             because: String::new(),
         };
-        components.replace(vec![old.clone()]).unwrap();
-        components.replace(vec![new.clone()]).unwrap();
+        for component in [&old, &new] {
+            components.replace(Table::of(vec![component.clone()]).unwrap());
+        }
         // As a run does that ends just then.
         old.board().maintain(Some(drain.clone()));
         let (tell, told) = std::sync::mpsc::channel();
@@ -443,5 +448,10 @@ mod tests {
         dispatcher.wait_for_end(Duration::from_secs(30));
         // That it is drained, and that its state is fail now.
         assert_eq!(told.try_iter().collect::<Vec<u64>>(), [1, 2]);
+        let error = Table::of(vec![old, new])
+            .err()
+            .map(|error| error.to_string());
+        let expected = "component name \"a\" is in use; expected another";
+        assert_eq!(error.as_deref(), Some(expected));
     }
 }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::component::{Asks, ComponentPlan, Judging, Others, Schedule};
-use super::server::Credential;
 use crate::check::Check;
 use crate::check::heartbeat::{HeartbeatCheck, Reports};
 use crate::clock::Clock;
@@ -42,17 +41,17 @@ pub(crate) struct Resumed {
 }
 
 /// Builds what a plan says; what goes on of the one whose place it takes does so here.
-/// The plan's check is used up.
+/// The plan's check is used up, and who may act on it, which has to be open.
 ///
 /// # Errors
-/// A file of credentials that cannot be read.
+/// A plan that was used up before.
 pub(crate) fn build(
     plan: &mut ComponentPlan,
     resumed: Resumed,
     components: &Weak<Components>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Built, Error> {
-    let (check, mut on_post) = asked(plan, resumed.reports, components, clock)?;
+    let (check, mut acts) = asked(plan, resumed.reports, components, clock)?;
     let check: Box<dyn Check> = if plan.only_if.is_empty() {
         check
     } else {
@@ -64,11 +63,14 @@ pub(crate) fn build(
     };
     let start = resumed.state.unwrap_or(plan.judging.start);
     let mut check: Box<dyn Check> = Box::new(judged(check, start, &plan.judging)?);
-    if let Some(credential) = &plan.reset {
+    if plan.reset.is_some() {
         let reset = Oneshot::new(State::Fail);
         check = Box::new(Toggle::new(check, reset.clone()).initial_state(start));
-        on_post = Some(guarded(credential.as_ref(), Box::new(reset))?);
+        acts = Some(Box::new(reset));
     }
+    // Without a credential of its own it acts for administrators only.
+    let guard = plan.guard.take();
+    let on_post = acts.map(|inner| Box::new(Guarded { guard, inner }) as Box<dyn OnPost>);
     Ok(Built {
         mount: Mount {
             name: plan.name.clone(),
@@ -88,7 +90,8 @@ impl Built {
         self.mount.on_post = self.mount.on_post.take().map(wrap);
     }
 
-    /// Starts its thread; the first check begins after `delay`, unless its plan says otherwise.
+    /// Starts its thread. It asks nothing before it is released; the first check begins so long
+    /// after that, unless its plan says otherwise.
     ///
     /// # Errors
     /// No thread could be had.
@@ -103,13 +106,14 @@ impl Built {
             // Its check is all our own, and known to need little.
             background.stack = Stack::Ours;
             background.stale_after = self.judging.stale_after;
+            background.held = true;
             mount.check = Box::new(background.start()?);
         }
         Component::new(mount, self.clock)
     }
 }
 
-/// The check itself, and what takes reports for it.
+/// The check itself, and what takes reports for it, from whomever.
 type Asked = (Box<dyn Check>, Option<Box<dyn OnPost>>);
 
 fn asked(
@@ -120,30 +124,18 @@ fn asked(
 ) -> Result<Asked, Error> {
     match plan.asks.take() {
         Some(Asks::Check(check)) => Ok((check, None)),
-        Some(Asks::Heartbeat {
-            silence_max,
-            credential,
-        }) => {
+        Some(Asks::Heartbeat { silence_max, .. }) => {
             let check = match reports {
                 Some(reports) => HeartbeatCheck::after(silence_max, reports),
                 None => HeartbeatCheck::with(silence_max, clock.clone()),
             };
-            let report = guarded(credential.as_ref(), Box::new(check.reports()))?;
-            Ok((Box::new(check), Some(report)))
+            let reports = Box::new(check.reports());
+            Ok((Box::new(check), Some(reports)))
         }
         Some(Asks::Others(others)) => Ok((made_of(&others, components)?, None)),
         // Invariant: a plan is mounted once.
         None => Err(Error::invalid("a component was mounted twice")),
     }
-}
-
-/// For who has the credential, or, without one, for administrators only.
-fn guarded(
-    credential: Option<&Credential>,
-    inner: Box<dyn OnPost>,
-) -> Result<Box<dyn OnPost>, Error> {
-    let guard = credential.map(Credential::open).transpose()?;
-    Ok(Box::new(Guarded { guard, inner }))
 }
 
 fn made_of(others: &Others, components: &Weak<Components>) -> Result<Box<dyn Check>, Error> {

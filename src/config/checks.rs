@@ -353,6 +353,7 @@ impl Reader<'_> {
             self.warn("exec", &why);
         }
         if let Some(name) = section.owner {
+            check.one_of(name);
             let own = ("FAILOVER_COMPONENT".to_string(), name.to_string());
             check.environment.push(own);
         }

@@ -13,6 +13,7 @@ use super::problem::{At, Problems};
 use super::schema::Place;
 use super::section::Section;
 use super::server::{Credential, credential};
+use crate::auth::Guard;
 use crate::check::Check;
 use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
@@ -51,6 +52,8 @@ pub(crate) struct ComponentPlan {
     pub(crate) only_if: Vec<Name>,
     pub(crate) track: Option<Track>,
     pub(crate) reset: Option<Option<Credential>>,
+    /// Its credential, opened; taken when it is given its threads.
+    pub(crate) guard: Option<Guard>,
     /// As they stand, for what is wrong only together with others.
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) window: Option<Duration>,
@@ -156,6 +159,7 @@ impl ComponentPlan {
             reset: section
                 .find("manual-reset")
                 .map(|setting| credential(setting, problems)),
+            guard: None,
             connect_timeout: section.span("connect-timeout"),
             window: section.span("window"),
             asks: Some(asks?),
@@ -163,6 +167,15 @@ impl ComponentPlan {
             about,
             settings,
         })
+    }
+
+    /// Who may report or reset, where it says so.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        match (&self.reset, &self.asks) {
+            (Some(reset), _) => reset.as_ref(),
+            (None, Some(Asks::Heartbeat { credential, .. })) => credential.as_ref(),
+            _ => None,
+        }
     }
 
     /// Its setting of that keyword, its own or from the defaults.

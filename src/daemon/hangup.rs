@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use super::{Daemon, tell_of};
 use crate::clock::locked;
 use crate::log::Level;
-use crate::server::Admin;
 use crate::sys::notify::Notifier;
 use crate::sys::thread::{self, Stack};
 
@@ -69,7 +68,11 @@ impl Hangups {
     fn reload_once(&self) {
         let log = &self.daemon.log;
         tell_of(log, self.manager.reloading());
-        let status = match self.daemon.reload() {
+        // However long another takes, this one was asked for by somebody who waits for no answer.
+        let mut in_force = locked(&self.daemon.in_force);
+        let taken = self.daemon.reload_from(&mut in_force);
+        drop(in_force);
+        let status = match taken {
             Ok(generation) => format!("answering, generation {generation}"),
             Err(_) => String::from("answering, a new configuration was refused"),
         };

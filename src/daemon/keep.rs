@@ -30,6 +30,9 @@ pub(super) struct Keep {
     store: Option<Store>,
     /// The components whose reset is due.
     due: Mutex<Vec<String>>,
+    /// Those that were found to have failed, and not to be ok since. What is told of one that was
+    /// reset may come late, from before the reset, and makes it due no more.
+    failed: Mutex<Vec<String>>,
     /// The component whose maintenance is being changed on disk and in force. Never held over a
     /// wait for the disk: who is told of events looks here, and must not hang with it.
     changing: Mutex<Option<String>>,
@@ -50,6 +53,7 @@ impl Keep {
         Ok(Keep {
             store: store.transpose()?,
             due: Mutex::default(),
+            failed: Mutex::default(),
             changing: Mutex::default(),
             log,
         })
@@ -63,7 +67,8 @@ impl Keep {
             .and_then(|store| store.load(&latch(name)));
         let is_due = kept.is_some();
         if is_due {
-            set_due(&mut locked(&self.due), name, true);
+            set(&mut locked(&self.failed), name, true);
+            set(&mut locked(&self.due), name, true);
         }
         is_due
     }
@@ -74,14 +79,12 @@ impl Keep {
 
     /// A component with a manual reset has come to this state.
     pub(super) fn judged(&self, name: &str, state: State) {
-        let mut due = locked(&self.due);
-        let changed = match state {
-            State::Fail => set_due(&mut due, name, true),
-            State::Ok => set_due(&mut due, name, false),
-            State::Unknown => false,
-        };
-        drop(due);
-        let (Some(store), true) = (&self.store, changed) else {
+        let has_failed = state == State::Fail;
+        if state == State::Unknown || !set(&mut locked(&self.failed), name, has_failed) {
+            return;
+        }
+        set(&mut locked(&self.due), name, has_failed);
+        let Some(store) = &self.store else {
             return;
         };
         let kept = match state {
@@ -96,7 +99,7 @@ impl Keep {
     /// # Errors
     /// It could not be written; the reset is still due after a restart.
     pub(super) fn reset(&self, name: &str) -> Result<(), Error> {
-        set_due(&mut locked(&self.due), name, false);
+        set(&mut locked(&self.due), name, false);
         match &self.store {
             Some(store) => store.remove_and_wait(&latch(name)),
             None => Ok(()),
@@ -164,12 +167,12 @@ impl Keep {
     }
 }
 
-/// Whether it was otherwise before.
-fn set_due(due: &mut Vec<String>, name: &str, is_due: bool) -> bool {
-    let at = due.iter().position(|one| one == name);
+/// Has a name in a list, or not. Whether it was otherwise before.
+fn set(list: &mut Vec<String>, name: &str, is_in: bool) -> bool {
+    let at = list.iter().position(|one| one == name);
     match at {
-        Some(at) if !is_due => drop(due.swap_remove(at)),
-        None if is_due => due.push(name.to_string()),
+        Some(at) if !is_in => drop(list.swap_remove(at)),
+        None if is_in => list.push(name.to_string()),
         _ => return false,
     }
     true
@@ -318,6 +321,35 @@ mod tests {
         assert!(keep.maint("a", now).is_some(), "it has just come");
         assert!(keep.maint("b", now).is_none());
         drop(keep);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_told_late_of_a_failure_that_was_reset_makes_it_due_no_more() {
+        let name = format!("failover-kept-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let keep = || Keep::open(Some(&folder), Log::none()).unwrap();
+        let first = keep();
+        first.judged("a", State::Fail);
+        first.reset("a").unwrap();
+        // Its maintenance, say, from before the reset, and before the run that follows that.
+        first.judged("a", State::Fail);
+        assert!(!first.is_due("a"));
+        drop(first);
+        let second = keep();
+        assert!(
+            !second.was_due("a"),
+            "a reset that was acknowledged is lost"
+        );
+        second.judged("a", State::Ok);
+        second.judged("a", State::Fail);
+        drop(second);
+        let third = keep();
+        assert!(third.was_due("a"), "it is another failure");
+        third.reset("a").unwrap();
+        third.judged("a", State::Fail);
+        drop(third);
+        assert!(!keep().was_due("a"));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -6,8 +6,20 @@
 //!
 //! ```text
 //! run -> Daemon::take (plans -> components, places, site) -> server.start -> signals, watchdog
-//!                ^-- SIGHUP, POST /-/reload: all is built before anything is changed
+//!                ^-- Daemon::read (files -> plan, credentials) <- SIGHUP, POST /-/reload
 //! ```
+//!
+//! A reload goes like this, and one goes on at a time:
+//!
+//! 1. The configuration's files are read, and those of the credentials that it names. They may lie
+//!    on a server that never answers: nobody waits for this but who asked for it.
+//! 2. From here on no human changes a component. What is new is built with what goes on of the one
+//!    whose place it takes: its state, a reset that is due, maintenance, a heartbeat's reports. It
+//!    is given its threads, which are held: none of them asks anything yet.
+//! 3. The new addresses are listened on. This is the last that can go wrong; whatever did until
+//!    here, all is as it was, and the held threads end.
+//! 4. The table of components is swapped. Those that are gone run no more, and their callers wait
+//!    for the new ones, which are released; the delays of their first checks begin.
 #![forbid(unsafe_code)]
 
 mod hangup;
@@ -17,14 +29,14 @@ mod watch;
 
 use std::panic;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use crate::check::prober::PROBER;
 use crate::clock::{Clock, SystemClock, locked};
-use crate::component::{Component, OnPost, Post, Reply};
+use crate::component::{Component, OnPost, Post, Reply, Table};
 use crate::config::build::{self, Resumed};
-use crate::config::component::{ComponentPlan, Judging, Schedule};
+use crate::config::component::{ComponentPlan, Schedule};
 use crate::config::plan::{self, Plan};
 use crate::config::server::{Credential, ServerPlan};
 use crate::error::Error;
@@ -50,7 +62,8 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         .map(Arc::new)
         .map_err(|error| Error::system("NOTIFY_SOCKET cannot be used", error))?;
     let keep = Arc::new(Keep::open(plan.server.state_dir.as_deref(), log.clone())?);
-    let server = Arc::new(places::open(&plan.server, &log)?);
+    let places = Places::of(&plan.server);
+    let server = Arc::new(places.open(&plan.server, &log)?);
     let watch = Watch::start(&server, keep.clone(), &log)?;
     let daemon = Arc::new(Daemon {
         path,
@@ -59,14 +72,19 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         log: log.clone(),
         keep,
         watch,
-        changing: Mutex::default(),
-        loaded: Mutex::new(Loaded {
-            places: Places::of(&plan.server),
+        in_force: Mutex::new(InForce {
+            plans: Vec::new(),
+            places,
             at_start: AtStart::of(&plan.server),
-            ..Loaded::default()
         }),
+        changing: Mutex::default(),
+        told: Mutex::default(),
     });
-    daemon.take(plan)?;
+    {
+        let mut in_force = locked(&daemon.in_force);
+        let ready = Ready::of(plan, &in_force)?;
+        daemon.take(&mut in_force, ready)?;
+    }
     server.administer(daemon.clone());
     let running = server.start()?;
     daemon.say_where();
@@ -126,25 +144,69 @@ struct Daemon {
     log: Log,
     keep: Arc<Keep>,
     watch: Watch,
-    /// Held while the configuration is read and taken, and while a component is changed by a
-    /// human, so that neither undoes the other.
+    /// What the next configuration is compared with. Held by a reload from its first file to its
+    /// end, which may never come; nobody but another reload waits for it.
+    in_force: Mutex<InForce>,
+    /// Held while a configuration is taken, and while a component is changed by a human, so that
+    /// neither undoes the other; never while a file of a configuration is read.
     changing: Mutex<()>,
-    loaded: Mutex<Loaded>,
+    /// Held for moments.
+    told: Mutex<Told>,
 }
 
 /// The configuration that is in force.
-#[derive(Default)]
-struct Loaded {
-    generation: u64,
+struct InForce {
     plans: Vec<ComponentPlan>,
     places: Places,
-    /// What was wrong with the last that was tried, if it was not taken.
-    error: Option<String>,
     at_start: AtStart,
 }
 
+/// What is told of configurations.
+#[derive(Default)]
+struct Told {
+    generation: u64,
+    /// What was wrong with the last that was tried, if it was not taken.
+    error: Option<String>,
+}
+
+/// A configuration of which every file was read.
+struct Ready {
+    plan: Plan,
+    site: Site,
+}
+
+impl Ready {
+    /// Opens the credentials of what is not in force already.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is none.
+    fn of(mut plan: Plan, in_force: &InForce) -> Result<Ready, Error> {
+        let guard = plan
+            .server
+            .admin
+            .as_ref()
+            .map(Credential::open)
+            .transpose()?;
+        for new in &mut plan.components {
+            let Some(credential) = new.credential() else {
+                continue;
+            };
+            let goes_on = |old: &ComponentPlan| old.name == new.name && old.runs_as(new);
+            if !in_force.plans.iter().any(goes_on) {
+                new.guard = Some(credential.open()?);
+            }
+        }
+        let site = Site {
+            default_component: plan.server.default.as_ref().map(|(name, _)| name.clone()),
+            server_names: plan.server.server_names.clone(),
+            guards: guard.into_iter().map(Arc::new).collect(),
+        };
+        Ok(Ready { plan, site })
+    }
+}
+
 /// The settings that are read at the start only.
-#[derive(Default, PartialEq)]
+#[derive(PartialEq)]
 struct AtStart {
     state_dir: Option<PathBuf>,
     admin_socket: Option<PathBuf>,
@@ -164,9 +226,9 @@ impl AtStart {
 impl Daemon {
     /// What an operator looks for first.
     fn say_where(&self) {
-        let loaded = locked(&self.loaded);
-        let (path, count) = (self.path.display(), loaded.plans.len());
-        let socket = match &loaded.at_start.admin_socket {
+        let in_force = locked(&self.in_force);
+        let (path, count) = (self.path.display(), in_force.plans.len());
+        let socket = match &in_force.at_start.admin_socket {
             Some(socket) => socket.display().to_string(),
             None => String::from("none"),
         };
@@ -181,26 +243,28 @@ impl Daemon {
     /// Puts a configuration in force: all is built before anything is changed.
     ///
     /// # Errors
-    /// What could not be built, or would drop a manual reset that is due.
-    fn take(&self, plan: Plan) -> Result<u64, Error> {
-        let mut loaded = locked(&self.loaded);
-        self.refuse_to_forget(&loaded.plans, &plan.components)?;
-        let site = site_of(&plan.server)?;
-        if loaded.at_start != AtStart::of(&plan.server) {
+    /// What could not be built or listened on, or would drop a manual reset that is due.
+    fn take(&self, in_force: &mut InForce, ready: Ready) -> Result<u64, Error> {
+        let _alone = locked(&self.changing);
+        let Ready { plan, site } = ready;
+        self.refuse_to_forget(&in_force.plans, &plan.components)?;
+        if in_force.at_start != AtStart::of(&plan.server) {
             let text = "state-dir, admin-socket and max-connections change at the next start only";
             self.log.line(Level::Warning, format_args!("{text}"));
         }
         let mut plans = plan.components;
-        let components = self.components_of(&mut plans, &loaded.plans)?;
-        let places = Places::of(&plan.server);
-        places.replace(&loaded.places, &self.server)?;
+        let table = Table::of(self.components_of(&mut plans, &in_force.plans)?)?;
+        let mut places = Places::of(&plan.server);
+        places.replace(&in_force.places, &self.server)?;
+        // Nobody is told of a component before it is known what is done about it.
         self.watch.follow(&plans);
         self.server.set_site(site);
-        self.server.components().replace(components)?;
-        loaded.places = places;
-        loaded.plans = plans;
-        loaded.generation += 1;
-        Ok(loaded.generation)
+        self.server.components().replace(table);
+        in_force.places = places;
+        in_force.plans = plans;
+        let mut told = locked(&self.told);
+        told.generation += 1;
+        Ok(told.generation)
     }
 
     /// What runs already goes on; what is new gets its threads.
@@ -233,16 +297,11 @@ impl Daemon {
                 let (keep, name) = (self.keep.clone(), plan.name.clone());
                 built.wrap_post(|inner| Box::new(KeptReset { inner, keep, name }));
             }
-            fresh.push((built, plan.judging.clone(), running));
+            fresh.push((built, plan.judging.schedule, running));
         }
         let count = fresh.len();
-        for (index, (built, judging, old)) in fresh.into_iter().enumerate() {
-            let settling = if old.is_some() {
-                SETTLING
-            } else {
-                Duration::ZERO
-            };
-            let component = built.start(settling + first_delay(index, count, &judging))?;
+        for (index, (built, schedule, old)) in fresh.into_iter().enumerate() {
+            let component = built.start(first_delay(index, count, schedule))?;
             // What a human put the one before into goes on.
             let maint = match old {
                 Some(old) => old.board().published().maint,
@@ -282,27 +341,16 @@ impl Daemon {
         has_failed || self.keep.is_due(name)
     }
 
-    fn read_and_take(&self) -> Result<u64, String> {
-        if self.path.as_os_str() == plan::STDIN {
-            let why = "the configuration came from standard input and cannot be read again";
-            return Err(String::from(why));
-        }
-        let read = plan::read(&self.path);
-        let first_error = read.first_error();
-        let plan = read.plan.ok_or(first_error)?;
-        self.take(plan).map_err(|error| format!("{error:?}"))
-    }
-}
-
-impl Admin for Daemon {
-    fn reload(&self) -> Result<u64, String> {
-        let _one_at_a_time = locked(&self.changing);
-        let taken = self.read_and_take();
-        let mut loaded = locked(&self.loaded);
-        loaded.error = taken.as_ref().err().cloned();
+    /// Reads the configuration again and takes it.
+    fn reload_from(&self, in_force: &mut InForce) -> Result<u64, String> {
+        let taken = self.read(in_force).and_then(|ready| {
+            let taken = self.take(in_force, ready);
+            taken.map_err(|error| format!("{error:?}"))
+        });
+        locked(&self.told).error = taken.as_ref().err().cloned();
         match &taken {
             Ok(generation) => {
-                let count = loaded.plans.len();
+                let count = in_force.plans.len();
                 self.log.line(
                     Level::Notice,
                     format_args!("configuration taken: generation={generation} components={count}"),
@@ -316,14 +364,51 @@ impl Admin for Daemon {
         taken
     }
 
+    fn read(&self, in_force: &InForce) -> Result<Ready, String> {
+        if self.path.as_os_str() == plan::STDIN {
+            let why = "the configuration came from standard input and cannot be read again";
+            return Err(String::from(why));
+        }
+        let read = plan::read(&self.path);
+        let first_error = read.first_error();
+        let plan = read.plan.ok_or(first_error)?;
+        Ready::of(plan, in_force).map_err(|error| format!("{error:?}"))
+    }
+
+    /// The turn to reload, if it comes soon.
+    fn turn(&self) -> Option<MutexGuard<'_, InForce>> {
+        for _ in 0..TURN_LOOKS {
+            match self.in_force.try_lock() {
+                Ok(in_force) => return Some(in_force),
+                Err(TryLockError::Poisoned(poison)) => return Some(poison.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let next = self.clock.now() + TURN_LOOK_EVERY;
+            self.clock.waiter().wait(Some(next));
+        }
+        None
+    }
+}
+
+/// How long a reload waits for one that a signal asked for: a second in all.
+const TURN_LOOKS: u32 = 20;
+const TURN_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Admin for Daemon {
+    fn reload(&self) -> Result<u64, String> {
+        let why = "another reload goes on, and its files take long to read; nothing was read";
+        let mut in_force = self.turn().ok_or(why)?;
+        self.reload_from(&mut in_force)
+    }
+
     fn generation(&self) -> u64 {
-        locked(&self.loaded).generation
+        locked(&self.told).generation
     }
 
     fn config(&self) -> Config {
         Config {
             file: Some(self.path.display().to_string()),
-            error: locked(&self.loaded).error.clone(),
+            error: locked(&self.told).error.clone(),
         }
     }
 
@@ -371,15 +456,6 @@ impl OnPost for KeptReset {
     }
 }
 
-fn site_of(plan: &ServerPlan) -> Result<Site, Error> {
-    let guard = plan.admin.as_ref().map(Credential::open).transpose()?;
-    Ok(Site {
-        default_component: plan.default.as_ref().map(|(name, _)| name.clone()),
-        server_names: plan.server_names.clone(),
-        guards: guard.into_iter().map(Arc::new).collect(),
-    })
-}
-
 /// The state that goes on in a component that takes the place of another: a reset that is due, and
 /// what is known as long as the same question is asked.
 fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>) -> Option<State> {
@@ -392,16 +468,54 @@ fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>
 /// So much later than the one before the next of many checks begins, where its pace allows.
 const SPREAD: Duration = Duration::from_millis(10);
 
-/// Until everything of a new configuration is in its place; a check that begins before would run
-/// beside the one whose place it takes.
-const SETTLING: Duration = Duration::from_millis(20);
-
 /// The delay of the first check of the one with that index among so many that begin.
-fn first_delay(index: usize, count: usize, judging: &Judging) -> Duration {
-    let Schedule::Every(pace) = judging.schedule else {
+fn first_delay(index: usize, count: usize, schedule: Schedule) -> Duration {
+    let Schedule::Every(pace) = schedule else {
         return Duration::ZERO;
     };
     let parts = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let step = SPREAD.min(pace.every.duration() / parts(count.max(1)));
     step * parts(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::prober::{Pace, first_start};
+    use crate::clock::Moment;
+    use crate::units::Span;
+
+    /// How long after the first one each of so many checks a second first begins.
+    fn begins(count: usize) -> Vec<Duration> {
+        let now = Moment::default() + Duration::from_nanos(1_234_567_891);
+        let every_second = Schedule::Every(Pace::even(Span::try_from(1).unwrap()));
+        let begin = |index| first_start(now, first_delay(index, count, every_second));
+        (0..count).map(|index| begin(index).since(now)).collect()
+    }
+
+    #[test]
+    fn of_a_thousand_checks_a_second_five_begin_together_and_of_a_hundred_none() {
+        for (count, together) in [(100, 1), (1_000, 5), (4_000, 20)] {
+            let begins = begins(count);
+            assert_eq!(begins[0], Duration::ZERO, "at once");
+            let mut groups: Vec<usize> = begins[1..]
+                .chunk_by(|a, b| a == b)
+                .map(<[_]>::len)
+                .collect();
+            // The first and the last may be cut off.
+            groups.pop();
+            assert!(
+                groups[1..].iter().all(|len| *len == together),
+                "{count}: {groups:?}"
+            );
+            let step = Duration::from_secs(1) / count as u32;
+            for (index, begin) in begins.iter().enumerate() {
+                let later = begin.saturating_sub(step * index as u32);
+                assert!(
+                    later < Duration::from_millis(5),
+                    "{index} of {count} begins {later:?} later"
+                );
+            }
+        }
+    }
 }

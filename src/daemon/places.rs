@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::server::{Agent, Listen, ServerPlan};
 use crate::error::Error;
@@ -12,47 +13,65 @@ use crate::server::{AgentSettings, HealthCheckServer, ListenSettings};
 #[derive(Default)]
 pub(super) struct Places(Vec<Place>);
 
+/// A place, under the number by which the server knows its listener: two places may be the same,
+/// and where the system chooses the port the address is none to go by.
+#[derive(Clone)]
+struct Place {
+    number: usize,
+    asked: Asked,
+}
+
 #[derive(Clone, PartialEq)]
-enum Place {
+enum Asked {
     Listen(Listen),
     Agent(Agent),
 }
 
-/// Listens wherever a configuration says, at its start.
-///
-/// # Errors
-/// An address that is in use or may not be used; an admin socket that another daemon has.
-pub(super) fn open(plan: &ServerPlan, log: &Log) -> Result<HealthCheckServer, Error> {
-    let mut builder = HealthCheckServer::builder().log(log.clone());
-    if let Some(connections) = plan.connections_max {
-        builder = builder.max_connections(connections);
-    }
-    for place in Places::of(plan).0 {
-        builder = builder.listen(place.settings()?);
-    }
-    if let Some(path) = &plan.admin_socket {
-        builder = builder.admin_socket(path);
-    }
-    builder.open()
-}
-
 impl Places {
+    /// Each with a number of its own.
     pub(super) fn of(plan: &ServerPlan) -> Places {
-        let listens = plan.listens.iter().cloned().map(Place::Listen);
-        let agents = plan.agents.iter().cloned().map(Place::Agent);
-        Places(listens.chain(agents).collect())
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let listens = plan.listens.iter().cloned().map(Asked::Listen);
+        let agents = plan.agents.iter().cloned().map(Asked::Agent);
+        let places = listens.chain(agents).map(|asked| Place {
+            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            asked,
+        });
+        Places(places.collect())
+    }
+
+    /// Listens in all of them, at the start of a configuration's daemon.
+    ///
+    /// # Errors
+    /// An address that is in use or may not be used; an admin socket that another daemon has.
+    pub(super) fn open(&self, plan: &ServerPlan, log: &Log) -> Result<HealthCheckServer, Error> {
+        let mut builder = HealthCheckServer::builder().log(log.clone());
+        if let Some(connections) = plan.connections_max {
+            builder = builder.max_connections(connections);
+        }
+        for place in &self.0 {
+            builder = builder.listen(place.settings()?);
+        }
+        if let Some(path) = &plan.admin_socket {
+            builder = builder.admin_socket(path);
+        }
+        builder.open()
     }
 
     /// Listens where it is to be listened now and was not, and no more where it is not.
     ///
     /// # Errors
     /// An address that cannot be listened on; then all is as it was.
-    pub(super) fn replace(&self, before: &Places, server: &HealthCheckServer) -> Result<(), Error> {
-        let (new, old) = (self.without(before), before.without(self));
-        let is_blocked = |new: &&Place| old.iter().any(|old| old.is_in_the_way_of(new));
-        let (blocked, free): (Vec<&Place>, Vec<&Place>) = new.into_iter().partition(is_blocked);
-        let blocks = |old: &&Place| blocked.iter().any(|new| old.is_in_the_way_of(new));
-        let (in_the_way, gone): (Vec<&Place>, Vec<&Place>) = old.iter().copied().partition(blocks);
+    pub(super) fn replace(
+        &mut self,
+        before: &Places,
+        server: &HealthCheckServer,
+    ) -> Result<(), Error> {
+        let (new, old) = self.changed_since(before);
+        let is_blocked = |new: &Place| old.iter().any(|old| old.is_in_the_way_of(new));
+        let (blocked, free): (Vec<Place>, Vec<Place>) = new.into_iter().partition(is_blocked);
+        let blocks = |old: &Place| blocked.iter().any(|new| old.is_in_the_way_of(new));
+        let (in_the_way, gone): (Vec<Place>, Vec<Place>) = old.iter().cloned().partition(blocks);
         listen(&free, server)?;
         // Free just now, and ours again at once: the same address with other rules, or the same
         // port of other addresses.
@@ -66,15 +85,21 @@ impl Places {
         Ok(())
     }
 
-    /// The places that are not among others.
-    fn without(&self, others: &Places) -> Vec<&Place> {
-        let places = self.0.iter();
-        places.filter(|place| !others.0.contains(place)).collect()
+    /// Those that are new, and those that are not any more; the others keep their numbers.
+    fn changed_since(&mut self, before: &Places) -> (Vec<Place>, Vec<Place>) {
+        let (mut new, mut old) = (Vec::new(), before.0.clone());
+        for place in &mut self.0 {
+            match old.iter().position(|old| old.asked == place.asked) {
+                Some(at) => place.number = old.remove(at).number,
+                None => new.push(place.clone()),
+            }
+        }
+        (new, old)
     }
 }
 
 /// Listens in all of these places or in none.
-fn listen(places: &[&Place], server: &HealthCheckServer) -> Result<(), Error> {
+fn listen(places: &[Place], server: &HealthCheckServer) -> Result<(), Error> {
     for (index, place) in places.iter().enumerate() {
         let listening = place
             .settings()
@@ -87,17 +112,17 @@ fn listen(places: &[&Place], server: &HealthCheckServer) -> Result<(), Error> {
     Ok(())
 }
 
-fn close(places: &[&Place], server: &HealthCheckServer) {
+fn close(places: &[Place], server: &HealthCheckServer) {
     for place in places {
-        server.close(place.address());
+        server.close_numbered(place.number);
     }
 }
 
 impl Place {
     fn address(&self) -> SocketAddr {
-        match self {
-            Place::Listen(listen) => listen.address,
-            Place::Agent(agent) => agent.address,
+        match &self.asked {
+            Asked::Listen(listen) => listen.address,
+            Asked::Agent(agent) => agent.address,
         }
     }
 
@@ -105,14 +130,16 @@ impl Place {
     fn is_in_the_way_of(&self, other: &Place) -> bool {
         let (one, other) = (self.address(), other.address());
         let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
-        one.port() == other.port() && (is_wide || one.ip() == other.ip())
+        let is_same = one.port() == other.port() && one.port() != 0;
+        is_same && (is_wide || one.ip() == other.ip())
     }
 
     fn settings(&self) -> Result<ListenSettings, Error> {
-        match self {
-            Place::Listen(listen) => listen_settings(listen),
-            Place::Agent(agent) => agent_settings(agent),
-        }
+        let settings = match &self.asked {
+            Asked::Listen(listen) => listen_settings(listen),
+            Asked::Agent(agent) => agent_settings(agent),
+        };
+        settings.map(|settings| settings.numbered(self.number))
     }
 }
 

@@ -103,6 +103,13 @@ impl Shared {
         }
         if followed.has_reset {
             if let Some(component) = self.components.find(name.as_bytes()) {
+                // Told so late that it has failed again: that is a failure of its own.
+                if matches!(
+                    event.what,
+                    What::Changed { to: State::Ok, .. } | What::Judged { to: State::Ok, .. }
+                ) {
+                    self.keep.judged(name, State::Ok);
+                }
                 self.keep.judged(name, component.board().judged());
             }
         }

@@ -67,6 +67,7 @@ impl Background {
             stale_after: None,
             clock: Arc::new(SystemClock),
             stack: Stack::Users,
+            held: false,
         })
     }
 
@@ -96,6 +97,8 @@ pub struct Builder {
     pub(crate) stale_after: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stack: Stack,
+    /// Runs nothing before its board is released.
+    pub(crate) held: bool,
 }
 
 impl Builder {
@@ -177,6 +180,7 @@ impl Builder {
             stale_after: Some(stale_after),
             clock: self.clock,
             stack: self.stack,
+            held: self.held,
         };
         Ok(Background {
             prober: Prober::start(self.task, settings)?,

@@ -16,13 +16,11 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::account::Account;
 use super::deadline::Deadline;
 use super::program::SEARCH_PATH;
-use crate::clock::locked;
 use crate::sys::process::{self, Child, Ending, Program};
 use crate::sys::socket::{Watch, wait_for_any};
 
@@ -41,15 +39,15 @@ pub(crate) const ENDING_MAX: Duration =
 /// nearly always the end of the pipe tells us first.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How often one that runs looks whether another waits for its end for too long.
+pub(super) const WANTED_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Read at once; a page, so that it fits the stack of a prober.
 const CHUNK_LEN: usize = 4_096;
 
 /// Reads after the program's end: more than a pipe holds by default (pipe(7)), 64 KiB, so that
 /// somebody who goes on writing cannot keep us.
 const LAST_READS_MAX: usize = 32;
-
-/// How many of those who could not be killed are remembered after their slot is gone.
-const LEFT_MAX: usize = 64;
 
 /// What is to be run.
 pub(crate) struct Run<'a> {
@@ -87,70 +85,21 @@ pub(crate) enum End {
     Lost,
 }
 
-/// Why a program did not run.
-#[derive(Debug)]
-pub(crate) enum NotRun {
-    /// The one before could not be killed; its process number.
-    Occupied(u32),
-    /// It could not be started.
-    NotStarted(io::Error),
-}
-
-/// A place for one program at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Slot {
-    /// One that was killed and has not ended.
-    left: Option<Child>,
-}
-
-/// Those whose slot is gone, so that they do not stay zombies for good.
-static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
-
-impl Slot {
-    /// Runs a program and waits for its end, for [`Run::timeout`] and [`ENDING_MAX`] at most.
+impl Run<'_> {
+    /// Runs it and waits for its end, for its timeout and [`ENDING_MAX`] at most, or until it is to
+    /// end for another's sake. How it ended; and itself, if it could not even be killed.
     ///
     /// # Errors
-    /// It did not run.
-    pub(crate) fn run(&mut self, run: &Run) -> Result<Ended, NotRun> {
-        self.clear()?;
-        let started = run.start().map_err(NotRun::NotStarted)?;
-        let (ended, left) = Running::new(started, run.kept_max).until_end(run.timeout);
-        self.left = left;
-        Ok(ended)
+    /// It could not be started.
+    pub(super) fn to_end(
+        &self,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> io::Result<(Ended, Option<Child>)> {
+        let running = Running::new(self.start()?, self.kept_max);
+        Ok(running.until_end(self.timeout, is_wanted))
     }
 
-    /// Never two at a time: the one before has to be gone.
-    fn clear(&mut self) -> Result<(), NotRun> {
-        locked(&LEFT).retain(is_there);
-        let Some(child) = &self.left else {
-            return Ok(());
-        };
-        if is_there(child) {
-            // Signals do not pile up, and it may have been a matter of rights.
-            let _ = process::end_group(child, Ending::Kill);
-            return Err(NotRun::Occupied(child.id()));
-        }
-        self.left = None;
-        Ok(())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut left = locked(&LEFT);
-        if left.len() < LEFT_MAX {
-            left.extend(self.left.take());
-        }
-    }
-}
-
-/// Whether a child has not ended; if it has, it is reaped.
-fn is_there(child: &Child) -> bool {
-    matches!(child.try_wait(), Ok(None))
-}
-
-impl Run<'_> {
-    fn start(&self) -> io::Result<(Child, File)> {
+    pub(super) fn start(&self) -> io::Result<(Child, File)> {
         let mut environment = vec![("PATH".to_string(), SEARCH_PATH.to_string())];
         if let Some(account) = self.account {
             let (name, home) = (&account.name, &account.home);
@@ -203,8 +152,12 @@ impl Running {
     }
 
     /// How it ended; and itself, if it could not even be killed.
-    fn until_end(mut self, timeout: Duration) -> (Ended, Option<Child>) {
-        let mut found = self.watch(timeout);
+    fn until_end(
+        mut self,
+        timeout: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> (Ended, Option<Child>) {
+        let mut found = self.watch(timeout, is_wanted);
         let is_late = matches!(found, Found::StillThere);
         let endings = [
             (Ending::Terminate, TERMINATE_WAIT),
@@ -214,7 +167,7 @@ impl Running {
             if matches!(found, Found::StillThere) {
                 // A group that we may not signal is one that stays, which is seen below.
                 let _ = process::end_group(&self.child, ending);
-                found = self.watch(wait);
+                found = self.watch(wait, &|| false);
             }
         }
         let end = match found {
@@ -234,8 +187,9 @@ impl Running {
         }
     }
 
-    /// Looks until it has ended, for so long at most, and reads what it says meanwhile.
-    fn watch(&mut self, at_most: Duration) -> Found {
+    /// Looks until it has ended, for so long at most, or until it is to end for another's sake, and
+    /// reads what it says meanwhile.
+    fn watch(&mut self, at_most: Duration, is_wanted: &dyn Fn() -> bool) -> Found {
         let deadline = Deadline::after(at_most);
         loop {
             match process::has_ended(&self.child) {
@@ -246,11 +200,15 @@ impl Running {
             let Some(left) = deadline.left() else {
                 return Found::StillThere;
             };
-            let wait = if self.exit.is_some() {
-                left
+            if is_wanted() {
+                return Found::StillThere;
+            }
+            let look_every = if self.exit.is_some() {
+                WANTED_LOOK_EVERY
             } else {
-                left.min(LOOK_EVERY)
+                LOOK_EVERY
             };
+            let wait = left.min(look_every);
             if self.wait(wait).is_err() {
                 // Two descriptors are never too many; should it be so, do not spin.
                 return Found::StillThere;
@@ -340,7 +298,7 @@ mod tests {
 
     fn ended(script: &str, timeout: Duration) -> (End, String) {
         let arguments = words(script);
-        let ended = Slot::default().run(&shell(&arguments, timeout)).unwrap();
+        let ended = shell(&arguments, timeout).to_end(&|| false).unwrap().0;
         (ended.end, String::from_utf8(ended.output).unwrap())
     }
 
@@ -350,9 +308,21 @@ mod tests {
         let started = shell(&arguments, timeout).start().unwrap();
         let mut running = Running::new(started, 100);
         running.exit = None;
-        let (ended, left) = running.until_end(timeout);
+        let (ended, left) = running.until_end(timeout, &|| false);
         assert!(left.is_none());
         (ended.end, String::from_utf8(ended.output).unwrap())
+    }
+
+    /// With as much time as it takes to get as far as to say something.
+    fn once_it_speaks(ended: impl Fn(Duration) -> (End, String)) -> (End, String) {
+        let mut timeout = Duration::from_millis(200);
+        loop {
+            let (end, output) = ended(timeout);
+            if !output.is_empty() || timeout > LONG {
+                return (end, output);
+            }
+            timeout *= 4;
+        }
     }
 
     #[test]
@@ -366,7 +336,7 @@ mod tests {
             let closes = "exec >/dev/null 2>&1; sleep 0.2; exit 3";
             assert_eq!(ended(closes, LONG), (End::Code(3), String::new()));
             let waits = "echo begun; sleep 1000";
-            let (end, output) = ended(waits, Duration::from_millis(300));
+            let (end, output) = once_it_speaks(|timeout| ended(waits, timeout));
             assert_eq!((end, output.as_str()), (End::Late, "begun\n"));
         }
     }
@@ -375,7 +345,7 @@ mod tests {
     fn the_beginning_is_kept_and_the_rest_does_not_hold_it_up() {
         for (len, is_cut) in [(100, false), (101, true), (1_000_000, true)] {
             let arguments = words(&format!("head -c {len} /dev/zero | tr '\\0' x; exit 4"));
-            let ended = Slot::default().run(&shell(&arguments, LONG)).unwrap();
+            let ended = shell(&arguments, LONG).to_end(&|| false).unwrap().0;
             assert_eq!((ended.end, ended.is_cut), (End::Code(4), is_cut), "{len}");
             assert_eq!(ended.output, [b'x'; 100]);
         }
@@ -394,10 +364,8 @@ mod tests {
     #[test]
     fn who_ignores_being_told_is_killed() {
         let started = Instant::now();
-        let (end, output) = ended(
-            "trap 'echo no' TERM; while :; do sleep 0.1; done",
-            Duration::from_millis(200),
-        );
+        let script = "trap 'echo no' TERM; echo yes; while :; do sleep 0.1; done";
+        let (end, output) = once_it_speaks(|timeout| ended(script, timeout));
         assert_eq!(end, End::Late);
         assert!(output.contains("no\n"), "{output:?}");
         assert!(started.elapsed() >= TERMINATE_WAIT);
@@ -411,36 +379,7 @@ mod tests {
                 program: Path::new(program),
                 ..shell(&arguments, LONG)
             };
-            let not_run = Slot::default().run(&run).unwrap_err();
-            assert!(matches!(not_run, NotRun::NotStarted(_)), "{not_run:?}");
-        }
-    }
-
-    #[test]
-    fn none_is_started_while_the_one_before_is_there() {
-        let arguments = words("echo next");
-        let next = shell(&arguments, LONG);
-        let (before, _) = shell(&words("exec sleep 1000"), LONG).start().unwrap();
-        let id = before.id();
-        let mut slot = Slot { left: Some(before) };
-        let refused = slot.run(&next).unwrap_err();
-        assert!(matches!(refused, NotRun::Occupied(number) if number == id));
-        let until = Instant::now() + LONG;
-        while slot.run(&next).is_err() {
-            assert!(Instant::now() < until, "it was killed and is still there");
-        }
-        assert_eq!(slot.run(&next).unwrap().output, b"next\n");
-    }
-
-    #[test]
-    fn one_whose_slot_is_gone_is_reaped_by_the_next_to_run() {
-        let (before, _) = shell(&words("true"), LONG).start().unwrap();
-        let status = format!("/proc/{}/status", before.id());
-        drop(Slot { left: Some(before) });
-        let until = Instant::now() + LONG;
-        while Path::new(&status).exists() {
-            assert!(Instant::now() < until, "it is a zombie still");
-            ended("true", LONG);
+            assert!(run.to_end(&|| false).is_err(), "{program}");
         }
     }
 }

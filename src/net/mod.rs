@@ -15,3 +15,4 @@ pub(crate) mod port;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod resolve;
+pub(crate) mod slot;

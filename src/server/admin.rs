@@ -2,7 +2,8 @@
 //!
 //! Whoever asks over a trusted listener may; anybody else needs an administrator's credentials,
 //! and where none are configured nobody may. What is done is done by an [`Admin`], one thing at a
-//! time, and one line of log says what and who. Answers are plain text, a line for people; the
+//! time, and one line of log says what and who. A reload has a desk of its own, since nobody knows
+//! how long its files take to read. Answers are plain text, a line for people; the
 //! status is for programs:
 //!
 //! | status | means |
@@ -11,8 +12,8 @@
 //! | `400` | a field is missing, unknown or cannot be read |
 //! | `401` | no credentials, or wrong ones |
 //! | `403` | there is nobody who may, or it comes from another site's page |
-//! | `404` | there is no such component |
-//! | `409` | it cannot be done as things are; nothing has changed |
+//! | `404` | there is no such component, or not any more |
+//! | `409` | it cannot be done as things are, or another reload goes on; nothing has changed |
 //! | `500` | there is nothing to hold the credentials against |
 #![forbid(unsafe_code)]
 
@@ -36,7 +37,9 @@ use crate::wire::http::{Request, answer};
 /// What runs the server, as far as administrators may change it. What it answers `Ok` to is kept:
 /// it outlives a restart. `Err` is a sentence for people, and nothing has changed.
 pub(crate) trait Admin: Send + Sync {
-    /// Reads the configuration again and puts it in force. The generation that it then has.
+    /// Reads the configuration again and puts it in force. The generation that it then has. It may
+    /// take for ever to read, and is called on a thread that nobody else needs; while another goes
+    /// on it is refused.
     fn reload(&self) -> Result<u64, String>;
 
     /// How many configurations have been in force so far.
@@ -114,6 +117,8 @@ pub(super) const NOBODY_MAY: &str = "over TCP nothing can be changed here until 
                                      maint` and `failover reset` go over the admin socket and \
                                      need neither";
 
+pub(super) const NO_SUCH_COMPONENT: &str = "there is no component of that name";
+
 /// Does it if its sender may have it done, and answers.
 pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
     let asked = Asked {
@@ -127,13 +132,22 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
             Ok(by) => by,
             Err(bytes) => return caller.answer(shared, bytes),
         };
-        // What a panic leaves half done is its own room's affair; the desk goes on.
-        let (act, reply) = act.alone(shared, &asked);
-        let (name, what) = act.words();
-        let (status, text) = (reply.status(), reply.text().escape_debug());
-        let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
-        shared.log.line(Level::Notice, line);
-        answer_act(shared, caller, &act, &reply);
+        let is_reload = matches!(act, Act::Reload);
+        let doing: Work = Box::new(move |shared, caller| {
+            // What a panic leaves half done is its own room's affair; the desk goes on.
+            let (act, reply) = act.alone(shared, &asked);
+            let (name, what) = act.words();
+            let (status, text) = (reply.status(), reply.text().escape_debug());
+            let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
+            shared.log.line(Level::Notice, line);
+            answer_act(shared, caller, &act, &reply);
+        });
+        if is_reload {
+            // Its files may lie on a server that is gone, and others are not to wait for that.
+            shared.reloads.submit(shared, caller, doing);
+        } else {
+            doing(shared, caller);
+        }
     })
 }
 
@@ -185,19 +199,19 @@ impl Act {
         } else {
             shared.admin().alone()
         };
-        let act = self.now(shared);
+        // Another configuration may have come meanwhile.
+        let now = |component: &Component| shared.components.find(component.name().as_bytes());
+        let act = match &self {
+            Act::Reload => Some(Act::Reload),
+            Act::Maint(component) => now(component).map(Act::Maint),
+            Act::Reset(component) => now(component).map(Act::Reset),
+        };
+        let Some(act) = act else {
+            return (self, Reply::new(404, format!("ERROR: {NO_SUCH_COMPONENT}")));
+        };
         let done = panic::catch_unwind(AssertUnwindSafe(|| act.done(shared, asked)));
         let reply = done.unwrap_or_else(|_| Reply::new(500, "ERROR: it panicked"));
         (act, reply)
-    }
-
-    /// The same for what is mounted by now: another configuration may have come meanwhile.
-    fn now(self, shared: &Shared) -> Act {
-        match self {
-            Act::Reload => Act::Reload,
-            Act::Maint(component) => Act::Maint(shared.components.newest(component)),
-            Act::Reset(component) => Act::Reset(shared.components.newest(component)),
-        }
     }
 
     /// Its fields in a line of log.
@@ -332,5 +346,93 @@ impl Fields {
         fields
             .find(|(is, _)| is == name)
             .map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process;
+
+    use super::*;
+    use crate::client::admin::AdminSocket;
+    use crate::component::{About, Components, Mount, Table};
+    use crate::decide::oneshot::Oneshot;
+    use crate::log::Log;
+    use crate::server::HealthCheckServer;
+
+    /// A server behind an admin socket of its own, with components that can be reset.
+    struct Site {
+        server: HealthCheckServer,
+        path: PathBuf,
+    }
+
+    impl Site {
+        fn new(test: &str, names: &[&str]) -> Site {
+            let name = format!("failover-{test}-{}.sock", process::id());
+            let path = std::env::temp_dir().join(name);
+            let builder = HealthCheckServer::builder().log(Log::none());
+            let server = builder.admin_socket(&path).open().unwrap();
+            for name in names {
+                let reset = Oneshot::new(State::Fail);
+                let mount = Mount {
+                    name: name.to_string(),
+                    check: Box::new(reset.clone()),
+                    on_post: Some(Box::new(reset)),
+                    about: About {
+                        manual_reset: true,
+                        ..About::default()
+                    },
+                };
+                server.components().add(mount).unwrap();
+            }
+            Site { server, path }
+        }
+
+        fn post(&self, target: &str, fields: &str) -> (u16, String) {
+            let socket = AdminSocket::new(&self.path);
+            let answer = socket.request("POST", target, fields.as_bytes());
+            let (status, text) = answer.unwrap();
+            (status, String::from_utf8(text).unwrap())
+        }
+    }
+
+    /// Where what waits for its turn finds another configuration, without any component.
+    struct Reloaded(Arc<Components>);
+
+    impl Admin for Reloaded {
+        fn reload(&self) -> Result<u64, String> {
+            Ok(2)
+        }
+
+        fn generation(&self) -> u64 {
+            2
+        }
+
+        fn config(&self) -> Config {
+            Config::default()
+        }
+
+        fn alone(&self) -> Option<MutexGuard<'_, ()>> {
+            let left = self.0.all().into_iter().skip(1).collect();
+            self.0.replace(Table::of(left).unwrap());
+            None
+        }
+    }
+
+    #[test]
+    fn what_is_gone_when_its_turn_comes_is_not_there() {
+        let site = Site::new("gone", &["a", "b", "c"]);
+        let components = site.server.components().clone();
+        site.server.administer(Arc::new(Reloaded(components)));
+        let running = site.server.start().unwrap();
+        let gone = format!("ERROR: {NO_SUCH_COMPONENT}");
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone.clone()));
+        assert_eq!(site.post("/-/reset/b", ""), (404, gone.clone()));
+        assert_eq!(site.post("/c", "").0, 404);
+        // As for what was never there.
+        assert_eq!(site.post("/-/maint/a", "mode=drain"), (404, gone));
+        site.server.handle().shutdown();
+        running.wait();
     }
 }

@@ -66,6 +66,8 @@ pub struct ListenSettings {
     only_components: bool,
     allow: Vec<Cidr>,
     agent: Option<Arc<Agent>>,
+    /// By which it is closed; 0 where nobody gave it any.
+    number: usize,
 }
 
 impl ListenSettings {
@@ -99,6 +101,7 @@ impl ListenSettings {
             only_components: false,
             allow: Vec::new(),
             agent: None,
+            number: 0,
         })
     }
 
@@ -112,6 +115,12 @@ impl ListenSettings {
     /// closed at once and counted. Without any range everybody is served.
     pub fn allow(mut self, range: Cidr) -> ListenSettings {
         self.allow.push(range);
+        self
+    }
+
+    /// Under a number of its own, more than 0.
+    pub(crate) fn numbered(mut self, number: usize) -> ListenSettings {
+        self.number = number;
         self
     }
 
@@ -136,6 +145,7 @@ impl ListenSettings {
             only_components: self.only_components,
             allow: self.allow.clone(),
             agent: self.agent.clone(),
+            number: self.number,
             accepting: AtomicUsize::new(0),
             deferring: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -192,11 +202,19 @@ pub(super) struct Listening {
     allow: Vec<Cidr>,
     /// The agent's protocol is spoken here, and not HTTP.
     pub(super) agent: Option<Arc<Agent>>,
+    number: usize,
     /// Its leaders that are in `accept`.
     pub(super) accepting: AtomicUsize,
     /// Connections are handed out only with their first bytes.
     pub(super) deferring: AtomicBool,
     is_closed: AtomicBool,
+}
+
+/// By what a listener is known.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    At(SocketAddr),
+    Numbered(usize),
 }
 
 enum Socket {
@@ -220,6 +238,7 @@ impl Listening {
             only_components: false,
             allow: Vec::new(),
             agent: None,
+            number: 0,
             accepting: AtomicUsize::new(0),
             deferring: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -435,14 +454,18 @@ impl Shared {
         }
     }
 
-    /// Stops listening in one place. Whether there was one.
-    pub(super) fn close_listener(&self, address: SocketAddr) -> bool {
+    /// Stops listening in one place, by its address or its number. Whether there was one.
+    pub(super) fn close_listener(&self, which: Which) -> bool {
         let mut listeners = locked(&self.listeners);
         let before = listeners.count();
-        listeners
-            .waiting
-            .retain(|settings| !settings.is_at(address));
-        let is_it = |it: &Arc<Listening>| it.tcp().is_some() && it.address == address;
+        listeners.waiting.retain(|settings| match which {
+            Which::At(address) => !settings.is_at(address),
+            Which::Numbered(number) => settings.number != number,
+        });
+        let is_it = |it: &Arc<Listening>| match which {
+            Which::At(address) => it.tcp().is_some() && it.address == address,
+            Which::Numbered(number) => it.number == number,
+        };
         for listening in listeners.bound.iter().filter(|it| is_it(it)) {
             listening.close();
         }

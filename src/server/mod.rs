@@ -52,7 +52,7 @@ pub(crate) use admin::{Admin, Config};
 pub use agent::{AgentAdmin, AgentReply, AgentSettings, AgentView};
 use desk::Desk;
 pub use listening::ListenSettings;
-use listening::{Listeners, Listening};
+use listening::{Listeners, Listening, Which};
 use park::Inbox;
 use pulse::Pulse;
 pub use reports::METRICS;
@@ -106,6 +106,7 @@ struct Shared {
     posts: Arc<Desk>,
     local_acts: Arc<Desk>,
     heartbeats: Arc<Desk>,
+    reloads: Arc<Desk>,
     reports: Arc<Desk>,
     /// Who does what administrators ask for; the server itself until it is told.
     admin: OnceLock<Arc<dyn Admin>>,
@@ -179,6 +180,7 @@ impl HealthCheckServer {
             posts: Desk::new("POST", Stack::Users),
             local_acts: Desk::new("POST", Stack::Users),
             heartbeats: Desk::new("POST", Stack::Users),
+            reloads: Desk::for_reloads(),
             reports: Desk::new("report", Stack::Ours),
             admin: OnceLock::new(),
             site: Mutex::new(Arc::new(builder.site)),
@@ -226,7 +228,12 @@ impl HealthCheckServer {
     /// Stops listening on that address, and trying to. Connections that were accepted are
     /// answered. Whether it was listened on.
     pub fn close(&self, address: SocketAddr) -> bool {
-        self.shared.close_listener(address)
+        self.shared.close_listener(Which::At(address))
+    }
+
+    /// The same of the one that has this number.
+    pub(crate) fn close_numbered(&self, number: usize) -> bool {
+        self.shared.close_listener(Which::Numbered(number))
     }
 
     /// The addresses that are listened on now, with the ports that the system chose, in the order
@@ -444,11 +451,12 @@ impl Shared {
         self.admin.get().map_or(&NoConfig, |admin| &**admin)
     }
 
-    fn desks(&self) -> [&Arc<Desk>; 4] {
+    fn desks(&self) -> [&Arc<Desk>; 5] {
         [
             &self.posts,
             &self.local_acts,
             &self.heartbeats,
+            &self.reloads,
             &self.reports,
         ]
     }

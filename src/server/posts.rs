@@ -41,7 +41,9 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
         let is_reset = component.about().manual_reset;
         let alone = is_reset.then(|| shared.admin().alone());
         // Another configuration may have come meanwhile.
-        let component = shared.components.newest(component);
+        let Some(component) = shared.components.find(component.name().as_bytes()) else {
+            return caller.answer(shared, answer(404, "", "ERROR"));
+        };
         let acted = panic::catch_unwind(AssertUnwindSafe(|| {
             component.on_post().map(|on_post| on_post.on_post(&post))
         }));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::admin::{Act, NOBODY_MAY};
+use super::admin::{Act, NO_SUCH_COMPONENT, NOBODY_MAY};
 use super::answers::{self, Asked, Style};
 use super::listening::Client;
 use super::reports::health::{self, Part};
@@ -228,7 +228,7 @@ fn route_act(shared: &Shared, client: Client, head: &Head<'_>, path: &[u8]) -> R
     match shared.components.find(name.unwrap_or_default()) {
         Some(component) if to_maint => Route::Act(Act::Maint(component)),
         Some(component) => Route::Act(Act::Reset(component)),
-        None => refused(404, "there is no component of that name"),
+        None => refused(404, NO_SUCH_COMPONENT),
     }
 }
 

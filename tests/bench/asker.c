@@ -1,7 +1,7 @@
 /* asker PORT,PORT,... --components N [--seconds S] - the fewest system calls that can ask as many
- * services (`targets`) as a daemon does: one thread, evenly paced, and for each of them socket,
- * connect and close, once a second. It looks at no outcome: it is no checker, it is the physical
- * limit that checkers are measured against.
+ * services (`targets`) as a daemon does: one thread, paced as the daemon's are, and for each of
+ * them socket, connect and close, once a second. It looks at no outcome: it is no checker, it is
+ * the physical limit that checkers are measured against.
  *
  * One line is printed: asked, and millicores, thousandths of a processor that it took. */
 #define _GNU_SOURCE
@@ -10,6 +10,7 @@
 #include <getopt.h>
 
 #define SECONDS_MAX 300
+#define BEAT_NS (5 * NS_PER_MS)  /* Those that are due within it are asked together. */
 
 static int64_t cpu_ns(void) {
     struct timespec t;
@@ -35,7 +36,7 @@ int main(int argc, char **argv) {
     int64_t begun = now_ns(), cpu = cpu_ns(), step = NS_PER_S / components;
     long asked = 0, all = (long)(seconds * components);
     for (; asked < all; asked++) {
-        int64_t due = begun + asked * step;
+        int64_t due = begun + asked * step / BEAT_NS * BEAT_NS;
         struct timespec t = {due / NS_PER_S, due % NS_PER_S};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
         struct sockaddr_in a = service((int)(asked % components), &ports);

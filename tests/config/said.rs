@@ -1,7 +1,7 @@
 //! What `probe`, `explain` and `replay` say, where, and with which exit code.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use crate::support::{Folder, Said, run};
@@ -19,10 +19,14 @@ fn service(text: &'static str) -> String {
     address
 }
 
-/// Where nobody listens.
+/// Where nobody listens, and where nobody else comes to: it is one end of a connection that stays
+/// for as long as the tests.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let address = one.local_addr().unwrap().to_string();
+    std::mem::forget((one, listener.accept().unwrap()));
+    address
 }
 
 /// Runs a probe: standard output up to the time that it took, and standard error.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use failover::AdminSocket;
 
-use crate::support::{Daemon, ask, body, eventually, program, status};
+use crate::support::{Daemon, ask, body, eventually, nobody_listens, program, status};
 
 /// Quick, and not stale however busy the machine is.
 pub(crate) const QUICK: &str = "
@@ -30,7 +30,11 @@ pub(crate) fn free_address() -> SocketAddr {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let [.., high, low] = std::process::id().to_be_bytes();
     let listener = TcpListener::bind((Ipv4Addr::new(127, 77 + count, high, low), 0)).unwrap();
-    listener.local_addr().unwrap()
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    // Until it starts its program, a process that another test forks listens there, too.
+    nobody_listens(address);
+    address
 }
 
 /// Gone with its test, and so is the daemon.
@@ -132,6 +136,14 @@ impl House {
         self.get(path).1
     }
 
+    /// Waits for a run that has begun after now: the one that is on may have looked before.
+    #[track_caller]
+    pub(crate) fn looks_again(&self, name: &str) {
+        let runs = || self.status().number(name, "runs");
+        let before = runs();
+        eventually("another run", || runs() > before + 1.0);
+    }
+
     #[track_caller]
     pub(crate) fn comes_to(&self, path: &str, word: &str) {
         eventually(&format!("{path} is {word}"), || self.word(path) == word);
@@ -180,10 +192,14 @@ impl House {
         said
     }
 
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.daemon().pid().to_string();
-        let sent = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::house::{House, Status, house};
-use crate::support::{PATIENCE, ask, eventually, peer};
+use crate::support::{ask, eventually, peer};
 
 const RELOADS: usize = 50;
 const CLIENTS: u32 = 4;
@@ -38,7 +38,7 @@ const ANSWERS: [(&str, &str); 6] = [
 ];
 
 /// A service that counts who connects.
-fn counting() -> (SocketAddr, Arc<AtomicU64>) {
+pub(crate) fn counting() -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicU64::new(0));
@@ -188,9 +188,8 @@ fn nothing_is_lost_and_nobody_gets_a_wrong_answer() {
     eventually("it awaits its reset", || {
         house.status().of("latched", "reason") == "\"awaits reset\""
     });
-    let before = house.status();
-    let (connected, began) = (connections.load(Ordering::SeqCst), Instant::now());
-    let runs = before.number("up", "runs");
+    let (before, earliest) = after_a_start(&house);
+    let latest = Instant::now();
     let load = Load::on(house.address());
     let mut generation = 1;
     let (_never, rest) = channel::<()>();
@@ -198,11 +197,11 @@ fn nothing_is_lost_and_nobody_gets_a_wrong_answer() {
         reload(&house, &config(targets, number), number, &mut generation);
         let _ = rest.recv_timeout(REST);
     }
+    eventually("enough load", || load.asked.load(Ordering::SeqCst) > 200);
     let (asked, wrong) = load.end();
     assert_eq!(wrong, [""; 0], "of {asked}");
     let after = house.status();
-    let took = began.elapsed();
-    assert!(asked > 200 && took < PATIENCE, "{asked} in {took:?}");
+    let took = earliest.elapsed();
     assert_eq!(generation, 1 + RELOADS as u64 / 2);
     for name in ["up", "down", "latched"] {
         for key in ["state", "since", "changes", "phase", "reason"] {
@@ -216,29 +215,44 @@ fn nothing_is_lost_and_nobody_gets_a_wrong_answer() {
     for name in ["up", "down", "latched", "judged", "asked", "site"] {
         assert_eq!(after.of(name, "state"), before.of(name, "state"), "{name}");
     }
-    once_an_interval(
-        &house,
-        &connections,
-        (connected, runs, starts_of(&before), began),
-    );
+    let began = (starts_of(&before), [earliest, latest]);
+    once_an_interval(&house, &connections, began);
     println!("{asked} requests, {RELOADS} reloads in {took:?}");
 }
 
-/// Every connection is a run, and every interval has had one, or says that it was skipped.
-fn once_an_interval(house: &House, connections: &AtomicU64, before: (u64, f64, f64, Instant)) {
-    let (connected, runs, started, began) = before;
-    let (mut starts, mut intervals) = (0.0, 0.0);
-    eventually("each run is one connection", || {
-        let status = house.status();
-        let new = connections.load(Ordering::SeqCst) - connected;
-        intervals = began.elapsed().as_secs_f64() / EVERY.as_secs_f64();
-        starts = starts_of(&status) - started;
-        new as f64 == status.number("up", "runs") - runs
+/// A status that a start has just come to, and a moment before that: of a prober that is late by
+/// then because the machine is busy, what it skipped would be counted later.
+fn after_a_start(house: &House) -> (Status, Instant) {
+    let (mut at, mut before) = (Instant::now(), house.status());
+    let mut found = None;
+    eventually("another start", || {
+        let (now, status) = (Instant::now(), house.status());
+        let earlier = std::mem::replace(&mut at, now);
+        let was = std::mem::replace(&mut before, status);
+        let is_new = starts_of(&before) > starts_of(&was);
+        found = is_new.then_some(earlier);
+        is_new
     });
-    assert!(
-        (starts - intervals).abs() <= 3.0,
-        "{starts} starts in {intervals} intervals"
-    );
+    (before, found.unwrap())
+}
+
+/// Every connection is a run, and every interval has had one, or says that it was skipped.
+fn once_an_interval(house: &House, connections: &AtomicU64, began: (f64, [Instant; 2])) {
+    let (started, [earliest, latest]) = began;
+    eventually("a run for each connection and each interval", || {
+        let least = intervals_since(latest);
+        let status = house.status();
+        let most = intervals_since(earliest);
+        // One that is late is made up for by what comes next; one too many at each reload stays.
+        let starts = starts_of(&status) - started;
+        let is_in_pace = (least - 3.0..=most + RELOADS as f64 / 4.0).contains(&starts);
+        let connected = connections.load(Ordering::SeqCst);
+        connected as f64 == status.number("up", "runs") && is_in_pace
+    });
+}
+
+fn intervals_since(then: Instant) -> f64 {
+    then.elapsed().as_secs_f64() / EVERY.as_secs_f64()
 }
 
 /// Those that were skipped, because the machine was too busy, are in their intervals, too.

@@ -2,6 +2,7 @@
 //! neighbours (systemd, keepalived, balancers, administrators) see of it.
 
 mod composed;
+mod exec;
 mod hangs;
 mod heartbeat;
 mod house;

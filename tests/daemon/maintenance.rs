@@ -94,8 +94,9 @@ fn held_is_as_it_was_whatever_happens() {
 #[test]
 fn it_ends_by_itself() {
     let house = running();
-    house.maintain("a", "mode=drain&for=300ms");
+    house.maintain("a", "mode=drain&for=1h");
     assert_eq!(house.word("/a"), "FAIL");
+    house.maintain("a", "mode=drain&for=300ms");
     house.daemon().line_with("component=a maintenance=off");
     assert_eq!(house.word("/a"), "OK");
     house.comes_to("/site", "OK");

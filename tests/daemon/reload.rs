@@ -4,9 +4,13 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::thread;
 
+use crate::hangs::{hangs_at, make_pipe};
 use crate::house::{QUICK, Status, free_address, house};
-use crate::support::{Daemon, a_moment, ask, client, eventually, get, rest};
+use crate::load::counting;
+use crate::support::{Daemon, a_moment, ask, client, eventually, free_port, get, rest};
 
 const SUCCESSFUL: &str = "failover_config_last_reload_successful";
 
@@ -81,6 +85,12 @@ fn what_is_unchanged_goes_on_what_is_gone_is_gone_and_what_is_new_answers() {
     }
     house.write("latched", "well again");
     house.maintain("drained", "mode=drain&because=new+disk");
+    for (name, key, value) in [
+        ("latched", "reason", "\"awaits reset\""),
+        ("drained", "phase", "\"healthy\""),
+    ] {
+        eventually(name, || house.status().of(name, key) == value);
+    }
     eventually("some history", || house.status().number("a", "runs") > 4.0);
     let before = house.status();
 
@@ -125,7 +135,8 @@ fn what_is_unchanged_goes_on_what_is_gone_is_gone_and_what_is_new_answers() {
 #[test]
 fn another_judging_keeps_the_state_and_another_question_starts_afresh() {
     let config = |a: &str| format!("{QUICK}component a\n {a}\n");
-    let house = house(&config("file DIR/a"));
+    // Once, so that nobody sees that the file comes until the next configuration.
+    let house = house(&config("file DIR/a\n every 1h\n stale-after 2h"));
     house.comes_to("/a", "FAIL");
     house.maintain("a", "mode=hold&because=tests");
     house.write("a", "");
@@ -189,7 +200,8 @@ fn listeners_come_go_and_change_their_rules() {
     house.reload(&places(&format!(" listen {one}\n agent-listen {two}\n")));
     assert_eq!(get(one, "/a"), "OK");
     assert!(get(one, "/metrics").starts_with("# HELP "));
-    assert!(ask(two, "a\n").starts_with("up"));
+    // Whoever is late with the name is told nothing.
+    eventually("an agent", || ask(two, "a\n").starts_with("up"));
 
     house.reload(&places(&format!(" listen {one} only components\n")));
     assert_eq!(get(one, "/a"), "OK");
@@ -210,6 +222,56 @@ fn listeners_come_go_and_change_their_rules() {
     house.reload(&places(""));
     assert!(!listens(one));
     assert_eq!(house.word("/a"), "OK", "and here nothing has changed");
+}
+
+/// So many that giving each its thread takes longer than the first few would wait.
+const MANY: u64 = 1_000;
+
+#[test]
+fn nothing_of_a_configuration_asks_before_all_of_it_is_in_force() {
+    let ((one, asked_one), (other, asked_other)) = (counting(), counting());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!(" listen {}\n", taken.local_addr().unwrap());
+    let many = |listens: &str, target: SocketAddr| -> String {
+        let defaults = "defaults\n every 2s\n timeout 1s\n stale-after 1h\n";
+        let component = |number| format!("component c{number}\n tcp {target}\n");
+        let components: String = (0..MANY).map(component).collect();
+        format!("{listens}{defaults}{components}")
+    };
+    let house = house("component a\n file /\n");
+    // What goes wrong last goes wrong.
+    house.refused(&many(&taken, one));
+    a_moment();
+    assert_eq!(asked_one.load(Ordering::SeqCst), 0);
+    house.reload(&many("", one));
+    eventually("all have asked", || {
+        asked_one.load(Ordering::SeqCst) >= MANY
+    });
+    // The same of those that would take the place of others.
+    house.refused(&many(&taken, other));
+    a_moment();
+    assert_eq!(asked_other.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_place_whose_port_the_system_chose_is_closed_when_it_is_gone() {
+    for rules in ["", " only components"] {
+        let places = |lines: &str| format!("{lines}{QUICK}component a\n file /\n");
+        let house = house(&places(&format!(" listen 127.0.0.1:0{rules}\n")));
+        let line = house.daemon().line_with("listening on ");
+        let other: SocketAddr = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert_ne!(other, house.address());
+        house.comes_to("/a", "OK");
+        assert_eq!(get(other, "/a"), "OK");
+        // Everything else may change around it.
+        house.reload(&places(&format!(
+            " listen 127.0.0.1:0{rules}\n agent-listen 127.0.0.1:0\n"
+        )));
+        assert_eq!(get(other, "/a"), "OK");
+        house.reload(&places(""));
+        assert!(TcpStream::connect(other).is_err());
+        assert_eq!(house.word("/a"), "OK");
+    }
 }
 
 #[test]
@@ -268,7 +330,7 @@ fn who_waits_for_a_run_waits_on_for_the_one_that_takes_its_place() {
     let config = |other: &str| {
         format!(
             "component a\n on-request\n tcp {}\n expect hello\n timeout 1m\n{other}\
-             component first\n tcp {}\n expect hello\n every 1m\n{other}",
+             component first\n tcp {}\n expect hello\n timeout 1m\n every 2m\n{other}",
             silent.local_addr().unwrap(),
             silent.local_addr().unwrap(),
         )
@@ -296,7 +358,7 @@ fn who_waits_for_a_run_waits_on_for_the_one_that_takes_its_place() {
 }
 
 #[test]
-fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
+fn what_a_human_does_while_a_reload_goes_on_is_done_at_once_and_goes_on_in_what_comes_of_it() {
     let config = |more: &str| format!("{QUICK}component a\n file DIR/a\n manual-reset\n{more}");
     let house = house(&config(""));
     house.comes_to("/a", "FAIL");
@@ -308,21 +370,30 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
     {
         // The reload reads a pipe, and waits for what comes through it.
         house.remove("conf");
-        let made = Command::new("mkfifo").arg(house.path("conf")).status();
-        assert!(made.unwrap().success());
-        house.hang_up();
-        a_moment();
+        make_pipe(&house, "conf");
         let socket = house.socket();
-        let asking =
-            std::thread::spawn(move || socket.request("POST", target, fields.as_bytes()).unwrap());
-        a_moment();
-        house.configure(&config(&format!(" why \"{number}\"\n")));
-        let (status, said) = asking.join().unwrap();
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&said));
-        let generation = (number + 2).to_string();
-        eventually("the reload", || {
-            house.status().value("generation") == generation
+        let by_signal = number == 0;
+        let reloading = thread::spawn(move || match by_signal {
+            true => None,
+            false => Some(socket.request("POST", "/-/reload", b"").unwrap().0),
         });
+        if by_signal {
+            house.hang_up();
+        }
+        let hangs = hangs_at(&house, "conf");
+        let (status, said) = house.admin("POST", target, fields);
+        assert_eq!(status, 200, "{said}");
+        let (status, said) = house.admin("POST", "/-/reload", "");
+        assert_eq!(status, 409, "{said}");
+        assert!(said.starts_with("ERROR: another reload "), "{said}");
+        let before = (number + 1).to_string();
+        assert_eq!(house.status().value("generation"), before);
+        assert_eq!(house.status().value("error"), "null");
+        house.configure(&config(&format!(" why \"{number}\"\n")));
+        drop(hangs);
+        assert!(reloading.join().unwrap().is_none_or(|status| status == 200));
+        let after = (number + 2).to_string();
+        eventually("the reload", || house.status().value("generation") == after);
         let status = house.status();
         let is_drained = status.of("a", "maint") != "null";
         assert_eq!(is_drained, fields == "mode=drain", "{}", status.0);
@@ -332,8 +403,8 @@ fn what_a_human_does_while_a_reload_goes_on_is_done_to_what_comes_of_it() {
 
 #[test]
 fn the_same_port_of_other_addresses_is_taken_over() {
-    let narrow = free_address();
-    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
+    let wide = SocketAddr::from(([0, 0, 0, 0], free_port()));
+    let narrow = SocketAddr::new(free_address().ip(), wide.port());
     let places = |address: SocketAddr| format!(" listen {address}\n{QUICK}component a\n file /\n");
     let house = house(&places(wide));
     house.comes_to("/a", "OK");

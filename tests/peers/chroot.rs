@@ -47,7 +47,9 @@ fn the_static_binary_works_alone_in_an_empty_root_directory() {
         failover
     };
     let mut service = Service::start();
-    let config = format!("component web\n tcp {service}\n every 100ms\n ok-after 2\n fail-after 2");
+    let config = format!(
+        "component web\n tcp {service}\n every 100ms\n timeout 10s\n ok-after 2\n fail-after 2"
+    );
     let server = Failover::serve_by(failover(), "127.0.0.1:0", &config, Folder::new("chroot"));
     let probe = |service: &Service| {
         let mut probe: Command = failover();

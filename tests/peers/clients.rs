@@ -66,7 +66,8 @@ fn a_manual_reset_by_curl_needs_a_password_that_htpasswd_knows() {
     let mut service = Service::start();
     for way in ["every 100ms", "on-request"] {
         let failover = Failover::serve(&format!(
-            "component web\n tcp {service}\n fail-after 2\n {way}\n manual-reset htpasswd {}",
+            "component web\n tcp {service}\n timeout 10s\n fail-after 2\n {way}\n \
+             manual-reset htpasswd {}",
             users.display()
         ));
         let url = format!("http://{}/web", failover.address);

@@ -2,7 +2,6 @@
 //! removed with the test. In Debian they come with the package `postgresql`.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::process::Command;
 
 use failover::{PostgresCheck, second};
 
-use crate::support::{Folder, command, run, said, skip};
+use crate::support::{Folder, command, free_port, run, said, skip};
 
 /// Where Debian keeps the programs of its versions, which are not in anybody's path.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -84,13 +83,10 @@ impl Cluster {
         if let Some((user, group)) = ids {
             chown(folder.path(), Some(user), Some(group)).unwrap();
         }
-        // Free by now, and taken by the server at once.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         Cluster {
             bin,
             ids,
-            port,
+            port: free_port(),
             folder,
         }
     }

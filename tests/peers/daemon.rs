@@ -144,7 +144,8 @@ fn deployed(haproxy: &Path, services: [&Service; 3]) -> (Failover, Proxy) {
             ("/run/failover", &place),
             ("/var/lib/failover", &place),
             ("every 2s fast 1s", "every 400ms"),
-            ("timeout 1s", "timeout 400ms"),
+            // A service that is there is there, however long it takes on a busy machine.
+            ("timeout 1s", "timeout 10s"),
             // What users' requests say is to be forgotten while the test waits.
             ("every 5s\n    5xx-rate 5%", "window 3s\n    5xx-rate 5%"),
         ],
@@ -242,7 +243,7 @@ fn agents(haproxy: &Path, controls: &str, services: [&Service; 2]) -> (Failover,
     let admin = folder.file("failover.sock");
     let mut config = format!(
         "  agent-listen 127.0.0.1:0\n  admin-socket {}\n{controls}\n\
-         defaults\n  every 250ms\n  fail-after 2\n  ok-after 2\n",
+         defaults\n  every 250ms\n  timeout 10s\n  fail-after 2\n  ok-after 2\n",
         admin.display()
     );
     let mut servers = String::new();
@@ -361,7 +362,7 @@ fn the_daemon_tells_the_states_of_postgresql_apart() {
     let (one, two) = (primary.port(), standby.port());
     let config = format!(
         "defaults\n  every 500ms\n  fail-after 2\n  ok-after 2\n  user trusted\n  \
-         database postgres\n  timeout 500ms\n\
+         database postgres\n  timeout 10s\n\
          component primary\n  postgres 127.0.0.1:{one}\n  role primary\n\
          component standby\n  postgres 127.0.0.1:{two}\n  role standby\n\
          component up\n  postgres 127.0.0.1:{one}\n\

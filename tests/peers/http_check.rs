@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use failover::{Check, Health, HttpCheck, Side, second};
 
-use crate::support::{Folder, Peer, ask, command, need, wait_until};
+use crate::support::{Folder, Peer, ask, command, free_port, need, wait_until};
 
 /// A check with time enough.
 fn check_of(address: SocketAddr, path: &str) -> HttpCheck {
@@ -46,13 +46,11 @@ fn await_answer(address: SocketAddr, peer: &Peer) {
     });
 }
 
-/// nginx on a port that was free a moment ago: it takes no listener from others but an nginx.
+/// nginx on a free port: it takes no listener from others but an nginx.
 /// With it comes where it logs errors.
 fn nginx(program: &Path) -> (Peer, SocketAddr, PathBuf) {
     let folder = Folder::new("nginx");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     folder.write("page", "hello from nginx\n");
     folder.write("big", &format!("begin{}end", "x".repeat(200_000)));
     let root = folder.path().display().to_string();

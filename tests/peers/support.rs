@@ -5,7 +5,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -34,11 +34,41 @@ pub(crate) const MAY_BE_SKIPPED: [(&str, &str); 4] = [
     ),
 ];
 
+/// A port that is free for TCP and UDP, for programs that cannot take over a listener. The system
+/// chooses none of these by itself, and each is given once.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id() * 16 + number) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            // Until it starts its program, a process that another test forks listens there, too.
+            wait_until("nobody to listen there", &[], || {
+                let connected = TcpStream::connect(address);
+                connected.map_or(Ok(()), |_| Err(address.to_string()))
+            });
+            return address.port();
+        }
+    }
+}
+
+/// Where nobody listens, and where nobody else comes to: it is one end of a connection that stays
+/// for as long as the tests.
+pub(crate) fn dead_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let address = one.local_addr().unwrap();
+    std::mem::forget((one, listener.accept().unwrap()));
+    address
+}
+
 /// The pause between two looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a child may take to end when asked to, before it is killed.
-const LEAVE: Duration = Duration::from_secs(3);
+/// How long a child may take to end when asked to, before it is killed: what it has started may be
+/// left alone then.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// How much of a child's log a message shows.
 const TAIL_LINES: usize = 20;

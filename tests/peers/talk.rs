@@ -4,25 +4,12 @@
 //! fill it.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use failover::{Check, DnsCheck, Health, SmtpCheck, TcpCheck, TlsCheck, second};
 
-use crate::support::{Folder, Peer, command, need, said, skip, wait_until};
-
-/// A port that is free for TCP and UDP. These programs cannot take over a listener, so another one
-/// could come first; the system hands out ports in turn.
-fn free_port() -> u16 {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = tcp.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address.port();
-        }
-    }
-}
+use crate::support::{Folder, Peer, command, free_port, need, said, skip, wait_until};
 
 /// Runs a check until it passes, which is when its peer has started, and says what it said.
 fn passes(check: &mut dyn Check, peer: &Peer) -> String {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use failover::{AccessLogCheck, Check, HaproxyTrafficCheck, TrafficRules, minute, second};
 
-use crate::support::{Folder, PATIENCE, Peer, command, get, need, wait_until};
+use crate::support::{Folder, PATIENCE, Peer, command, dead_address, get, need, wait_until};
 
 /// Requests in each part of a test; twice the least that is judged.
 const REQUESTS: usize = 40;
@@ -233,12 +233,6 @@ fn receiver(path: &Path) -> SocketAddr {
         }
     });
     address
-}
-
-/// Nobody listens there.
-fn dead_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[test]

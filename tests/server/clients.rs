@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use failover::{Background, HealthCheckServer, ServerBuilder, ok, second};
 
+use crate::crowd;
 use crate::support::{Served, a_moment, client, eventually, is_timeout, rest, status};
 
 fn served_with(builder: ServerBuilder) -> Served {
@@ -34,6 +35,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn silent_clients_keep_nobody_waiting() {
+    let _crowd = crowd();
     let served = served();
     let silent: Vec<TcpStream> = (0..50).map(|_| served.client("")).collect();
     for _ in 0..50 {
@@ -48,6 +50,7 @@ fn silent_clients_keep_nobody_waiting() {
 
 #[test]
 fn a_client_that_never_reads_harms_nobody() {
+    let _crowd = crowd();
     let served = served();
     let deaf: Vec<TcpStream> = (0..50).map(|_| served.client(GET)).collect();
     let shouting: Vec<TcpStream> = (0..10)
@@ -140,6 +143,7 @@ fn of_too_many_slow_clients_the_oldest_are_closed() {
 
 #[test]
 fn a_flood_of_slow_clients_ends_without_a_trace() {
+    let _crowd = crowd();
     let served = served_with(HealthCheckServer::builder().max_connections(64));
     for _ in 0..4 {
         let flood: Vec<TcpStream> = (0..300)

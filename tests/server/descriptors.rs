@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::crowd;
 use crate::support::{Daemon, client, eventually, get, peer};
 
 /// A few descriptors more than the program needs for itself.
@@ -31,6 +32,7 @@ fn is_answered(daemon: &Daemon) -> bool {
 
 #[test]
 fn without_descriptors_it_waits_for_some_and_does_not_spin() {
+    let _crowd = crowd();
     let port = peer(drop);
     let daemon = with_few_descriptors(&format!(
         "component up\n tcp 127.0.0.1:{port}\n every 1h\n stale-after 2h"
@@ -63,6 +65,7 @@ fn without_descriptors_it_waits_for_some_and_does_not_spin() {
 
 #[test]
 fn memory_does_not_grow_with_what_was_asked() {
+    let _crowd = crowd();
     let port = peer(drop);
     let daemon = Daemon::run(&format!(
         "component up\n every 1h\n stale-after 2h\n tcp 127.0.0.1:{port}"

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use failover::{Background, ErrorKind, HealthCheckServer, Log, ok, second};
 
-use crate::support::{Gate, Served, a_moment, ask, exact, is_timeout, rest};
+use crate::crowd;
+use crate::support::{Gate, Served, ask, eventually, exact, is_timeout, rest};
 
 /// Far less than what is waited for, and far more than a machine that is busy needs.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -86,6 +87,7 @@ fn a_server_that_ended_leaves_its_address_to_the_next() {
 
 #[test]
 fn it_serves_until_another_thread_stops_it_however_many_are_parked() {
+    let _crowd = crowd();
     let server = HealthCheckServer::builder()
         .log(Log::none())
         .request_timeout(second(60))
@@ -131,7 +133,9 @@ fn a_stop_is_prompt_while_probes_hang_and_answers_who_waits() {
         .collect();
     gate.hangs();
     background_gate.hangs();
-    a_moment();
+    // Beside the one that asks for the number.
+    let all_held = "\nfailover_connections_held 11\n";
+    eventually("all wait", || served.get("/metrics").contains(all_held));
     let started = Instant::now();
     served.end();
     assert!(started.elapsed() < PROMPT);

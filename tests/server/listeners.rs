@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use failover::{Cidr, HealthCheckServer, ListenSettings, Log, Post, Reply, second};
 
+use crate::crowd;
 use crate::support::{Gate, Served, ask, client, eventually, exact, get, rest, status};
 
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -116,6 +117,7 @@ fn an_address_of_ipv4_is_known_on_a_listener_of_both() {
 
 #[test]
 fn the_slow_clients_of_one_cost_the_others_nothing() {
+    let _crowd = crowd();
     let (served, other) = served_also_at(settings());
     let _slow: Vec<TcpStream> = (0..200)
         .map(|n| client(other, ["", "G", "GET /up"][n % 3]))

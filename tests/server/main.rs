@@ -14,3 +14,12 @@ mod requests;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by those tests that have hundreds of connections, both ends of which are in this process:
+/// together they would have more than the thousand descriptors that many a system allows.
+fn crowd() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::new(());
+    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -107,7 +107,8 @@ fn what_is_too_long_is_refused_with_the_limit() {
 #[test]
 fn a_request_that_does_not_come_in_full_is_answered_408() {
     let builder = HealthCheckServer::builder();
-    let served = served_with(builder.request_timeout(second(0.2)).unwrap());
+    // Enough for a client that is made to wait before it sends what it does send.
+    let served = served_with(builder.request_timeout(second(1)).unwrap());
     for begun in [
         "GET /up HTTP",
         "POST /echo HTTP/1.0\r\nContent-Length: 5\r\n\r\nab",

@@ -8,10 +8,11 @@
 #![allow(dead_code)]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
@@ -240,11 +241,37 @@ pub(crate) fn peer(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
     port
 }
 
-/// A port on which nobody listens. Another program could take it; on loopback, within a test, and
-/// with the system handing out ports in turn, none does.
+/// A port on which nobody listens, and that nobody else is given: it is one end of a connection
+/// that stays for as long as the tests.
 pub(crate) fn dead_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = one.local_addr().unwrap().port();
+    mem::forget((one, listener.accept().unwrap()));
+    port
+}
+
+/// A port that can be listened on, or be a source. The system chooses none of these by itself, and
+/// each is given once.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + (std::process::id() * 16 + number) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        // Everywhere: it may be listened on at any address.
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            // Until it starts its program, a process that another test forks listens there, too.
+            nobody_listens(SocketAddr::from(([127, 0, 0, 1], port)));
+            return port;
+        }
+    }
+}
+
+/// Waits until it is so.
+pub(crate) fn nobody_listens(address: SocketAddr) {
+    let is_refused = || TcpStream::connect(address).is_err();
+    eventually("nobody listens there any more", is_refused);
 }
 
 /// A peer with a full queue: a connection request is never answered.
@@ -258,16 +285,22 @@ impl BlackHole {
     pub(crate) fn new() -> Option<BlackHole> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut queued = Vec::new();
+        let (mut queued, mut unanswered) = (Vec::new(), 0);
         for _ in 0..10_000 {
             match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-                Ok(stream) => queued.push(stream),
-                Err(_) => {
-                    return Some(BlackHole {
-                        listener,
-                        _queued: queued,
-                    });
+                Ok(stream) => {
+                    queued.push(stream);
+                    unanswered = 0;
                 }
+                // Once may be a machine that was busy with something else.
+                Err(error) if is_timeout(&error) => unanswered += 1,
+                Err(error) => panic!("no queue to be filled: {error}"),
+            }
+            if unanswered == 3 {
+                return Some(BlackHole {
+                    listener,
+                    _queued: queued,
+                });
             }
         }
         None
@@ -363,8 +396,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            println!("the daemon had ended: {ended:?}; what it said last:");
+            self.lines.iter().for_each(|line| println!("{line}"));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Weak;
 
 use super::*;
 use crate::clock::Clock;
+use crate::component::Table;
 use crate::component::group::Follow;
 use crate::health::maint::{Maint, Mode};
 
@@ -140,7 +141,7 @@ fn what_is_unmounted_is_forgotten() {
     let site = Site::new(&[("a", Health::Ok, about()), ("b", Health::Ok, about())]);
     let stays = site.components().find(b"b").unwrap();
     let gone: Weak<_> = Arc::downgrade(&site.components().find(b"a").unwrap());
-    site.components().replace(vec![stays]).unwrap();
+    site.components().replace(Table::of(vec![stays]).unwrap());
     site.settle();
     let until = std::time::Instant::now() + PATIENCE;
     while gone.strong_count() > 0 {
