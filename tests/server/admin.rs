@@ -146,8 +146,8 @@ fn a_second_server_is_refused_and_takes_nothing_away() {
 fn a_queue_that_is_full_is_somebody_s() {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.socket()).unwrap();
-    // Its queue has room for some thousand, and whoever is gone again keeps its place there; none of
-    // these connects may wait for ever.
+    // Its queue has room for some thousand, and whoever is gone again keeps its place there; none
+    // of these connects may wait for ever.
     let (sender, receiver) = channel();
     let path = folder.socket();
     thread::spawn(move || {
