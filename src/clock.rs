@@ -20,12 +20,14 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This moment if it is a beat of a clock with so many of them a second, or else the next that
-    /// is one. They divide a second into whole nanoseconds.
-    pub(crate) fn on_beat(self, beats: u32) -> Moment {
-        let apart = 1_000_000_000 / beats;
-        let over = self.0.subsec_nanos() % apart;
-        self + Duration::from_nanos(u64::from((apart - over) % apart))
+    /// This moment if it is a whole number of beats since the start, or else the next that is one.
+    pub(crate) fn on_beat(self, beat: Duration) -> Moment {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let over = nanos(self.0) % nanos(beat).max(1);
+        match over {
+            0 => self,
+            over => self + beat.saturating_sub(Duration::from_nanos(over)),
+        }
     }
 }
 
@@ -392,15 +394,17 @@ mod tests {
 
     #[test]
     fn what_is_on_the_beat_stays_and_the_rest_comes_with_the_next() {
-        let moment = |nanos| Moment(SECOND * 7 + Duration::from_nanos(nanos));
-        for (nanos, on_beat) in [
+        let moment = |micros| Moment(SECOND * 7 + Duration::from_micros(micros));
+        for (micros, on_beat) in [
             (0, 0),
-            (1, 5_000_000),
-            (5_000_000, 5_000_000),
-            (5_000_001, 10_000_000),
-            (999_999_999, 1_000_000_000),
+            (1, 5_000),
+            (5_000, 5_000),
+            (5_001, 10_000),
+            (999_999, 1_000_000),
         ] {
-            assert_eq!(moment(nanos).on_beat(200), moment(on_beat));
+            let beat = Duration::from_millis(5);
+            assert_eq!(moment(micros).on_beat(beat), moment(on_beat));
+            assert_eq!(moment(micros).on_beat(Duration::ZERO), moment(micros));
         }
     }
 

@@ -84,7 +84,7 @@ impl Board {
         };
         let on_request = settings.schedule == Schedule::OnRequest;
         let delay = match settings.schedule {
-            Schedule::Every { delay, .. } => delay,
+            Schedule::Every { first, .. } => first.delay,
             Schedule::OnRequest => Duration::ZERO,
         };
         let stale_after = settings.stale_after.filter(|_| !settings.held);

@@ -26,13 +26,12 @@ use crate::units::Span;
 /// When a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Schedule {
-    /// From start to start, the first one after a delay; a run that is late skips the starts it
-    /// missed.
+    /// From start to start; a run that is late skips the starts it missed.
     Every {
         /// From one start to the next.
         pace: Pace,
-        /// Before the first.
-        delay: Duration,
+        /// When the first is.
+        first: FirstStart,
     },
     /// When somebody asks.
     OnRequest,
@@ -80,18 +79,26 @@ impl Pace {
     }
 }
 
-/// So many times a second checks begin that do not begin at once: with many of them some begin
-/// together, since a processor that is woken for each alone takes a third more. Of a thousand
-/// checks a second that is five at a time, the last of which waits for the others a fifth of a
-/// millisecond.
-const BEATS: u32 = 200;
+/// When a check first begins that may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FirstStart {
+    /// So long after that,
+    pub(crate) delay: Duration,
+    /// and then with the next beat of so long, which others share; zero is none.
+    pub(crate) beat: Duration,
+}
 
-/// When a check first begins that was held until now and is to begin that long from now.
-pub(crate) fn first_start(now: Moment, delay: Duration) -> Moment {
-    if delay.is_zero() {
-        return now;
+impl FirstStart {
+    /// So long after it may begin, whatever others do.
+    pub(crate) fn delayed(delay: Duration) -> FirstStart {
+        let beat = Duration::ZERO;
+        FirstStart { delay, beat }
     }
-    (now + delay).on_beat(BEATS)
+
+    /// The moment, where it may begin now.
+    pub(crate) fn after(self, now: Moment) -> Moment {
+        (now + self.delay).on_beat(self.beat)
+    }
 }
 
 /// From a start to the first start on its grid that a run does not outlast, and how many starts it
@@ -197,17 +204,14 @@ impl Run {
 
     /// When a schedule's first run begins; `None` while it is held.
     fn first_due(&self) -> Option<Moment> {
-        let Schedule::Every { delay, .. } = self.settings.schedule else {
+        let Schedule::Every { first, .. } = self.settings.schedule else {
             return None;
         };
         if self.board.is_held() {
             return None;
         }
         let now = self.settings.clock.now();
-        let first = match self.settings.held {
-            true => first_start(now, delay),
-            false => now + delay,
-        };
+        let first = first.after(now);
         self.board.begins(first);
         Some(first)
     }

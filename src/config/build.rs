@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::component::{Asks, ComponentPlan, Judging, Others, Schedule};
 use crate::check::Check;
 use crate::check::heartbeat::{HeartbeatCheck, Reports};
+use crate::check::prober::FirstStart;
 use crate::clock::Clock;
 use crate::component::group::{Follow, OnlyIf};
 use crate::component::guarded::Guarded;
@@ -90,18 +90,19 @@ impl Built {
         self.mount.on_post = self.mount.on_post.take().map(wrap);
     }
 
-    /// Starts its thread. It asks nothing before it is released; the first check begins so long
-    /// after that, unless its plan says otherwise.
+    /// Starts its thread. It asks nothing before it is released, and first then, unless its plan
+    /// has a delay of its own.
     ///
     /// # Errors
     /// No thread could be had.
-    pub(crate) fn start(self, delay: Duration) -> Result<Component, Error> {
+    pub(crate) fn start(self, first: FirstStart) -> Result<Component, Error> {
         let mut mount = self.mount;
         if let Schedule::Every(pace) = self.judging.schedule {
+            let own = self.judging.delay.map(FirstStart::delayed);
             let mut background = Background::builder(mount.check, pace.every)?;
             background.pace = pace;
             background.initial_state = self.start;
-            background.delay = self.judging.delay.unwrap_or(delay);
+            background.first = own.unwrap_or(first);
             background.clock = self.clock.clone();
             // Its check is all our own, and known to need little.
             background.stack = Stack::Ours;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::check::board::{Board, Published};
-use crate::check::prober::{Pace, Prober, Schedule, Settings};
+use crate::check::prober::{FirstStart, Pace, Prober, Schedule, Settings};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::health::{Health, Outcome, Standing, State};
@@ -62,7 +62,7 @@ impl Background {
         Ok(Builder {
             task: Box::new(task),
             pace: Pace::even(every),
-            delay: Duration::ZERO,
+            first: FirstStart::default(),
             initial_state: State::Unknown,
             stale_after: None,
             clock: Arc::new(SystemClock),
@@ -92,7 +92,7 @@ impl Background {
 pub struct Builder {
     task: Box<dyn Check>,
     pub(crate) pace: Pace,
-    pub(crate) delay: Duration,
+    pub(crate) first: FirstStart,
     pub(crate) initial_state: State,
     pub(crate) stale_after: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -111,7 +111,7 @@ impl Builder {
     /// How long after the start the first run begins. Default: at once; many checks are better
     /// spread over their interval.
     pub fn delay(mut self, delay: Duration) -> Builder {
-        self.delay = delay;
+        self.first = FirstStart::delayed(delay);
         self
     }
 
@@ -174,7 +174,7 @@ impl Builder {
         let settings = Settings {
             schedule: Schedule::Every {
                 pace: self.pace,
-                delay: self.delay,
+                first: self.first,
             },
             initial_state: self.initial_state,
             stale_after: Some(stale_after),

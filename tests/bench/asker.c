@@ -10,7 +10,7 @@
 #include <getopt.h>
 
 #define SECONDS_MAX 300
-#define BEAT_NS (5 * NS_PER_MS)  /* Those that are due within it are asked together. */
+#define TOGETHER 5  /* So many in 5 ms, or more, are asked one right after the other. */
 
 static int64_t cpu_ns(void) {
     struct timespec t;
@@ -34,9 +34,10 @@ int main(int argc, char **argv) {
     struct ports ports = read_ports(argv[optind]);
 
     int64_t begun = now_ns(), cpu = cpu_ns(), step = NS_PER_S / components;
+    int64_t beat = step <= NS_PER_MS ? TOGETHER * step : step;
     long asked = 0, all = (long)(seconds * components);
     for (; asked < all; asked++) {
-        int64_t due = begun + asked * step / BEAT_NS * BEAT_NS;
+        int64_t due = begun + asked * step / beat * beat;
         struct timespec t = {due / NS_PER_S, due % NS_PER_S};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
         struct sockaddr_in a = service((int)(asked % components), &ports);

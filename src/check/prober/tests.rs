@@ -40,7 +40,7 @@ fn on_request(check: Box<dyn Check>) -> Prober {
 fn every_second() -> Schedule {
     Schedule::Every {
         pace: Pace::even(Span::try_from(1).unwrap()),
-        delay: Duration::ZERO,
+        first: FirstStart::default(),
     }
 }
 
@@ -199,7 +199,7 @@ fn one_that_is_held_asks_nothing_and_its_delay_begins_at_its_release() {
     let (check, is_asked, tell) = puppet();
     let schedule = Schedule::Every {
         pace: Pace::even(Span::try_from(1).unwrap()),
-        delay: SECOND,
+        first: FirstStart::delayed(SECOND),
     };
     let held = |check| {
         let settings = settings(schedule, &clock);
@@ -383,7 +383,7 @@ fn what_a_nudge_finds_brings_the_next_start_forward() {
     pace.down = Span::try_from(2).unwrap();
     let schedule = Schedule::Every {
         pace,
-        delay: Duration::ZERO,
+        first: FirstStart::default(),
     };
     let prober = Prober::start(check, settings(schedule, &clock)).unwrap();
     is_asked.recv().unwrap();
