@@ -26,7 +26,10 @@ pub enum ErrorKind {
 
 /// An error with its kind, a message in the form `outer: inner`, and its cause. `Debug` prints the
 /// message and the cause in one line, so that a `main` that returns it reads well.
-pub struct Error {
+pub struct Error(Box<Report>);
+
+/// In a box, so that passing an error on, which is written in hundreds of places, moves one word.
+struct Report {
     kind: ErrorKind,
     message: String,
     source: Option<io::Error>,
@@ -35,34 +38,30 @@ pub struct Error {
 impl Error {
     /// A value cannot be used. The message quotes it and says what was expected.
     pub(crate) fn invalid(message: impl Into<String>) -> Error {
-        Error {
-            kind: ErrorKind::Invalid,
-            message: message.into(),
-            source: None,
-        }
+        Error::new(ErrorKind::Invalid, message.into(), None)
     }
 
     /// The system refused something; `source` is shown by [`error::Error::source`], not here.
     pub(crate) fn system(message: impl Into<String>, source: io::Error) -> Error {
-        Error {
-            kind: ErrorKind::System,
-            message: message.into(),
-            source: Some(source),
-        }
+        Error::new(ErrorKind::System, message.into(), Some(source))
     }
 
     /// Another process has it.
     pub(crate) fn taken(message: impl Into<String>) -> Error {
-        Error {
-            kind: ErrorKind::Taken,
-            message: message.into(),
-            source: None,
-        }
+        Error::new(ErrorKind::Taken, message.into(), None)
+    }
+
+    fn new(kind: ErrorKind, message: String, source: Option<io::Error>) -> Error {
+        Error(Box::new(Report {
+            kind,
+            message,
+            source,
+        }))
     }
 
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 }
 
@@ -75,14 +74,15 @@ impl From<Infallible> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.source
+        f.write_str(&self.0.message)?;
+        self.0
+            .source
             .as_ref()
             .map_or(Ok(()), |source| write!(f, ": {source}"))
     }
@@ -90,7 +90,8 @@ impl fmt::Debug for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.source
+        self.0
+            .source
             .as_ref()
             .map(|source| source as &(dyn error::Error + 'static))
     }

@@ -169,5 +169,6 @@ mod server;
 mod store;
 #[allow(unsafe_code)]
 mod sys;
+mod text;
 mod units;
 mod wire;

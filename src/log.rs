@@ -160,7 +160,10 @@ impl Queue {
             .wait_while(waiting, |waiting| waiting.lines.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         waiting.is_writing = true;
-        let mut batch: String = waiting.lines.drain(..).collect();
+        let mut batch = String::new();
+        while let Some(line) = waiting.lines.pop_front() {
+            batch += &line;
+        }
         if waiting.dropped > 0 {
             let (stamp, dropped) = (stamp(SystemTime::now()), waiting.dropped);
             batch += &format!("{stamp} warning: {dropped} log lines were dropped\n");

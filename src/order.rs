@@ -8,11 +8,16 @@ use std::cmp::Ordering;
 
 /// Sorts a list; equals keep their order.
 pub(crate) fn sort<T>(list: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
-    let mut places = places(list.len(), &|one, other| compare(&list[one], &list[other]));
-    for at in 0..list.len() {
+    let places = places(list.len(), &|one, other| compare(&list[one], &list[other]));
+    arrange(places, &mut |one, other| list.swap(one, other));
+}
+
+/// Brings each item to its place, by swapping those at two places.
+fn arrange(mut places: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+    for at in 0..places.len() {
         while places[at] != at {
             let place = places[at];
-            list.swap(at, place);
+            swap(at, place);
             places.swap(at, place);
         }
     }

@@ -331,12 +331,14 @@ fn parse_count(text: &str) -> Result<u32, Error> {
     text.parse().map_err(|_| expected())
 }
 
+const SECOND_NANOS: u64 = 1_000_000_000;
+
 /// Units from the largest to the smallest, with their nanoseconds.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
+    ("s", SECOND_NANOS),
     ("ms", 1_000_000),
 ];
 
@@ -367,8 +369,10 @@ fn exact_duration(text: &str) -> Option<Duration> {
     if !is_number(whole) || whole.len() > DIGITS_MAX || fraction.len() > DIGITS_MAX {
         return None;
     }
-    let scaled: u128 = format!("{whole}{fraction}").parse().ok()?;
-    let nanos = scaled * u128::from(*unit_nanos) / 10_u128.pow(fraction.len() as u32);
+    let parts = 10_u64.pow(fraction.len() as u32);
+    let fraction: u64 = format!("0{fraction}").parse().ok()?;
+    let scaled = u128::from(whole.parse::<u64>().ok()?) * u128::from(parts) + u128::from(fraction);
+    let nanos = scaled * u128::from(*unit_nanos) / u128::from(parts);
     Some(Duration::new(
         u64::try_from(nanos / 1_000_000_000).ok()?,
         (nanos % 1_000_000_000) as u32,
@@ -378,17 +382,27 @@ fn exact_duration(text: &str) -> Option<Duration> {
 /// Prints in the largest unit that divides evenly; what is finer than a millisecond is a fraction
 /// of milliseconds. [`parse_duration`] reads it back to the same value.
 pub(crate) fn print_duration(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    if nanos == 0 {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    if duration.is_zero() {
         return "0s".to_string();
     }
     for (unit, unit_nanos) in UNITS {
-        if nanos % u128::from(unit_nanos) == 0 {
-            return format!("{}{unit}", nanos / u128::from(unit_nanos));
+        let unit_seconds = unit_nanos / SECOND_NANOS;
+        if nanos == 0 && unit_seconds > 0 && seconds % unit_seconds == 0 {
+            return format!("{}{unit}", seconds / unit_seconds);
         }
     }
-    let fraction = format!("{:06}", nanos % 1_000_000);
-    format!("{}.{}ms", nanos / 1_000_000, fraction.trim_end_matches('0'))
+    let mut text = whole_millis(duration).to_string();
+    if nanos % 1_000_000 > 0 {
+        text += format!(".{:06}", nanos % 1_000_000).trim_end_matches('0');
+    }
+    text + "ms"
+}
+
+/// In milliseconds, cut off; the most there is for half a billion years and more.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
+    let millis = duration.as_secs().saturating_mul(1_000);
+    millis.saturating_add(duration.subsec_millis().into())
 }
 
 #[cfg(test)]

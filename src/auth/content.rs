@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 
 use std::error;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::ANSWER_WITHIN;
 use super::memory::Memory;
 use super::users::Users;
 use crate::error::{Error, ErrorKind};
+use crate::sys::file::read_at_most;
 use crate::sys::hang;
 
 /// The file's last good content, and what belongs to it.
@@ -170,10 +171,7 @@ fn read(path: &Path, found: &Metadata) -> Result<Users, Error> {
             path.display()
         )));
     }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(path, error))?;
+    let bytes = read_at_most(path, FILE_MAX + 1).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > FILE_MAX {
         return Err(Error::invalid(format!(
             "{}: file over {FILE_MAX} bytes",

@@ -4,11 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::ANSWER_WITHIN;
+use crate::sys::file::take_at_most;
 use crate::sys::hang;
 
 /// The longest secret; what is longer is some other file.
@@ -60,9 +61,7 @@ fn read_now(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         let what = "everybody may read or write it; expected mode 0600 or 0640";
         return Err(io::Error::other(what));
     }
-    let mut content = Vec::new();
-    file.take(len_max + 1).read_to_end(&mut content)?;
-    Ok(content)
+    take_at_most(file, len_max + 1)
 }
 
 #[cfg(test)]

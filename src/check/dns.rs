@@ -17,6 +17,7 @@ use crate::net::conversation::excerpt;
 use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::net::random::random;
+use crate::text::joined;
 use crate::units::Span;
 use crate::wire::dns::{
     A, CNAME, Data, Malformed, Message, Name, PTR, RECURSION_DESIRED, Record, TXT, kind_name,
@@ -60,11 +61,11 @@ const SHOWN_MAX: usize = 200;
 #[derive(Clone)]
 pub struct DnsCheck {
     name: String,
-    kind: u16,
-    server: Option<Target>,
+    pub(crate) kind: u16,
+    pub(crate) server: Option<Target>,
     timeout: Duration,
-    expected: Option<String>,
-    is_recursive: bool,
+    pub(crate) expected: Option<String>,
+    pub(crate) is_recursive: bool,
 }
 
 impl DnsCheck {
@@ -94,19 +95,13 @@ impl DnsCheck {
     ///
     /// # Errors
     /// A host or port that cannot be.
-    pub fn server<P>(self, host: &str, port: P) -> Result<DnsCheck, Error>
+    pub fn server<P>(mut self, host: &str, port: P) -> Result<DnsCheck, Error>
     where
         P: TryInto<Port>,
         Error: From<P::Error>,
     {
-        let target = Target::new(host, port.try_into()?)?;
-        Ok(self.to(target))
-    }
-
-    /// Asks a target that is known to be one.
-    pub(crate) fn to(mut self, server: Target) -> DnsCheck {
-        self.server = Some(server);
-        self
+        self.server = Some(Target::new(host, port.try_into()?)?);
+        Ok(self)
     }
 
     /// What to ask for: `A`, `AAAA`, `MX`, `NS`, `TXT`, `CNAME`, `SOA`, `SRV` or `PTR`, in
@@ -115,12 +110,7 @@ impl DnsCheck {
     /// # Errors
     /// Another type.
     pub fn record_type(mut self, name: &str) -> Result<DnsCheck, Error> {
-        self.kind = kind_of(name).ok_or_else(|| {
-            Error::invalid(format!(
-                "{name:?} is not a record type; \
-                 expected A, AAAA, MX, NS, TXT, CNAME, SOA, SRV or PTR"
-            ))
-        })?;
+        self.kind = checked_kind(name)?;
         Ok(self)
     }
 
@@ -132,12 +122,7 @@ impl DnsCheck {
     /// # Errors
     /// No text.
     pub fn expect(mut self, text: &str) -> Result<DnsCheck, Error> {
-        if text.trim().is_empty() {
-            return Err(Error::invalid(format!(
-                "{text:?} is not a record; expected one such as 192.0.2.1"
-            )));
-        }
-        self.expected = Some(text.to_string());
+        self.expected = Some(checked_record(text)?);
         Ok(self)
     }
 
@@ -149,7 +134,7 @@ impl DnsCheck {
     }
 
     /// The question, with an id that nobody can guess.
-    fn query(&self) -> Result<Message, Outcome> {
+    fn query(&self) -> Result<Message, Box<Outcome>> {
         let name = match self.name.parse::<IpAddr>() {
             Ok(ip) if self.kind == PTR => Name::reverse(ip),
             _ => Name::parse(&self.name).map_err(|Malformed(what)| {
@@ -168,7 +153,7 @@ impl DnsCheck {
     fn ask_server(&self, server: &Target) -> Outcome {
         match self.query() {
             Ok(query) => ask(server, self.timeout, &query, |answer| self.judge(answer)),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 
@@ -221,7 +206,7 @@ impl DnsCheck {
             true => Outcome::new(Health::Ok, Reason::DnsAnswered),
             false => fail(Reason::DnsUnexpected),
         };
-        outcome.with_detail(excerpt(shown.join(", ").as_bytes(), SHOWN_MAX))
+        outcome.with_detail(excerpt(joined(shown, ", ").as_bytes(), SHOWN_MAX))
     }
 
     /// The records that were asked for, of the name or of what it is an alias of; and that alias.
@@ -275,6 +260,27 @@ fn excused(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
+/// # Errors
+/// No type of a record.
+pub(crate) fn checked_kind(name: &str) -> Result<u16, Error> {
+    kind_of(name).ok_or_else(|| {
+        Error::invalid(format!(
+            "{name:?} is not a record type; expected A, AAAA, MX, NS, TXT, CNAME, SOA, SRV or PTR"
+        ))
+    })
+}
+
+/// # Errors
+/// No text.
+pub(crate) fn checked_record(text: &str) -> Result<String, Error> {
+    if text.trim().is_empty() {
+        return Err(Error::invalid(format!(
+            "{text:?} is not a record; expected one such as 192.0.2.1"
+        )));
+    }
+    Ok(text.to_string())
+}
+
 /// A record's text without what does not matter in it: case, last dots, ways to write an address.
 fn plain(record: &str) -> String {
     let words = record
@@ -283,7 +289,7 @@ fn plain(record: &str) -> String {
             Ok(ip) => ip.to_string(),
             Err(_) => word.strip_suffix('.').unwrap_or(word).to_ascii_lowercase(),
         });
-    words.collect::<Vec<_>>().join(" ")
+    joined(words, " ")
 }
 
 impl Check for DnsCheck {

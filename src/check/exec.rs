@@ -71,10 +71,10 @@ pub struct ExecCheck {
     /// With the program's name as it was given.
     command: Vec<String>,
     timeout: Duration,
-    codes: ExitCodes,
-    value: Option<ValueRule>,
-    account: Option<Account>,
-    environment: Vec<(String, String)>,
+    pub(crate) codes: ExitCodes,
+    pub(crate) value: Option<ValueRule>,
+    pub(crate) account: Option<Account>,
+    pub(crate) environment: Vec<(String, String)>,
     slot: Slot,
 }
 
@@ -170,9 +170,8 @@ impl ExecCheck {
 
     /// Never runs beside another of that name, also one that was put away and has not ended: it
     /// waits for that one's end, and no longer than for its own.
-    pub(crate) fn one_of(mut self, name: &str) -> ExecCheck {
+    pub(crate) fn one_of(&mut self, name: &str) {
         self.slot = Slot::of(name);
-        self
     }
 
     fn run(&mut self) -> Result<Ended, NotRun> {

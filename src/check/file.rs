@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::check::Check;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
+use crate::text::place_of;
 use crate::units::Span;
 
 /// How much of a file is searched: status files are short, and a log that grows without end must
@@ -46,8 +47,8 @@ const TEXT_BYTES_MAX: usize = 1_024;
 #[derive(Clone)]
 pub struct FileCheck {
     path: PathBuf,
-    fresher_than: Option<Duration>,
-    text: Option<Vec<u8>>,
+    pub(crate) fresher_than: Option<Duration>,
+    pub(crate) text: Option<Vec<u8>>,
 }
 
 impl FileCheck {
@@ -84,14 +85,7 @@ impl FileCheck {
     /// # Errors
     /// A text that is empty or longer than 1,024 bytes.
     pub fn contains(mut self, text: &str) -> Result<FileCheck, Error> {
-        if text.is_empty() || text.len() > TEXT_BYTES_MAX {
-            let message = format!(
-                "a text of {} bytes cannot be looked for; expected 1 to {TEXT_BYTES_MAX}",
-                text.len()
-            );
-            return Err(Error::invalid(message));
-        }
-        self.text = Some(text.as_bytes().to_vec());
+        self.text = Some(checked_text(text)?);
         Ok(self)
     }
 
@@ -160,13 +154,26 @@ fn has_text(file: &mut impl Read, text: &[u8]) -> io::Result<bool> {
             Err(error) => return Err(error),
         };
         seen.extend_from_slice(&chunk[..len]);
-        if seen.windows(text.len()).any(|window| window == text) {
+        if place_of(&seen, text).is_some() {
             return Ok(true);
         }
         // What the text may have begun in.
         let done = seen.len().saturating_sub(text.len() - 1);
         seen.drain(..done);
     }
+}
+
+/// # Errors
+/// A text that is empty or longer than 1,024 bytes.
+pub(crate) fn checked_text(text: &str) -> Result<Vec<u8>, Error> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX {
+        let message = format!(
+            "a text of {} bytes cannot be looked for; expected 1 to {TEXT_BYTES_MAX}",
+            text.len()
+        );
+        return Err(Error::invalid(message));
+    }
+    Ok(text.as_bytes().to_vec())
 }
 
 impl Check for FileCheck {

@@ -20,12 +20,13 @@ use crate::net::conversation::{Conversation, converse};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Target;
 use crate::net::port::Port;
+use crate::text::place_of;
 use crate::units::Span;
 use crate::wire::http::{AnswerHead, Asking, Framing};
 use crate::wire::url::Url;
 
 /// Redirects that can be followed at most; more are a loop.
-const FOLLOW_MAX: u8 = 10;
+pub(crate) const FOLLOW_MAX: u8 = 10;
 
 /// How much of an unexpected answer's body is told.
 const EXCERPT_BYTES: usize = 100;
@@ -70,13 +71,13 @@ const LOCATION_CHARS_MAX: usize = 200;
 #[derive(Clone)]
 pub struct HttpCheck {
     url: Url,
-    target: Target,
+    pub(crate) target: Target,
     timeout: Duration,
-    asking: Asking,
-    expected: StatusSet,
-    body: Option<Vec<u8>>,
-    value: Option<ValueRule>,
-    follow: usize,
+    pub(crate) asking: Asking,
+    pub(crate) expected: StatusSet,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) value: Option<ValueRule>,
+    pub(crate) follow: usize,
     name: Option<String>,
 }
 
@@ -112,7 +113,8 @@ impl HttpCheck {
     /// What is no method; CONNECT; HEAD where something is expected of the body.
     pub fn method(mut self, method: &str) -> Result<HttpCheck, Error> {
         self.asking.set_method(method)?;
-        self.checked()
+        self.checked()?;
+        Ok(self)
     }
 
     /// Sends one more header. User-Agent, Accept and Connection take the place of the check's own.
@@ -154,14 +156,9 @@ impl HttpCheck {
     /// # Errors
     /// No bytes at all; a HEAD, which is answered without a body.
     pub fn expect_body(mut self, bytes: impl Into<Vec<u8>>) -> Result<HttpCheck, Error> {
-        let bytes: Vec<u8> = bytes.into();
-        if bytes.is_empty() || bytes.len() > BODY_BYTES_KEPT {
-            return Err(Error::invalid(
-                "an empty text, or one over 64 KiB, cannot be found in a body; expected another",
-            ));
-        }
-        self.body = Some(bytes);
-        self.checked()
+        self.body = Some(checked_body(bytes.into())?);
+        self.checked()?;
+        Ok(self)
     }
 
     /// Expects a number in the body, strictly below or above a limit. In JSON the key is a path
@@ -173,7 +170,8 @@ impl HttpCheck {
     /// A key or a limit that cannot be; a HEAD, which is answered without a body.
     pub fn value(mut self, key: &str, side: Side, limit: f64) -> Result<HttpCheck, Error> {
         self.value = Some(ValueRule::new(key, side, limit)?);
-        self.checked()
+        self.checked()?;
+        Ok(self)
     }
 
     /// Follows up to that many redirects (301, 302, 303, 307, 308) in one run, 0 to 10. What is
@@ -198,20 +196,29 @@ impl HttpCheck {
         self
     }
 
-    /// How to get there; a redirect is followed in the same way.
-    pub(crate) fn target_mut(&mut self) -> &mut Target {
-        &mut self.target
-    }
-
     /// What cannot be found in any answer is not to be looked for.
-    fn checked(self) -> Result<HttpCheck, Error> {
+    ///
+    /// # Errors
+    /// A HEAD, where something is expected of the body.
+    pub(crate) fn checked(&self) -> Result<(), Error> {
         if self.asking.is_head() && (self.body.is_some() || self.value.is_some()) {
             return Err(Error::invalid(
                 "a HEAD is answered without a body, so nothing can be found there; expected GET",
             ));
         }
-        Ok(self)
+        Ok(())
     }
+}
+
+/// # Errors
+/// Bytes that are in every body, or that none is read far enough for.
+pub(crate) fn checked_body(bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if bytes.is_empty() || bytes.len() > BODY_BYTES_KEPT {
+        return Err(Error::invalid(
+            "an empty text, or one over 64 KiB, cannot be found in a body; expected another",
+        ));
+    }
+    Ok(bytes)
 }
 
 /// One request and where it goes.
@@ -283,12 +290,12 @@ impl HttpCheck {
         let is_head = hop.asking.is_head();
         let head = match ask(conversation, &hop.asking.bytes(&hop.url), is_head) {
             Ok(head) => head,
-            Err(outcome) => return Step::Judged(outcome),
+            Err(outcome) => return Step::Judged(*outcome),
         };
         if self.follow > 0 && matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return match redirect(hop, &head) {
                 Ok(next) => Step::Redirected(next),
-                Err(outcome) => Step::Judged(outcome),
+                Err(outcome) => Step::Judged(*outcome),
             };
         }
         // Read even when the status has decided: a server that is left in the middle of its answer
@@ -311,7 +318,7 @@ impl HttpCheck {
             return result;
         }
         if let Some(text) = &self.body {
-            let is_there = body.bytes.windows(text.len()).any(|part| part == text);
+            let is_there = place_of(&body.bytes, text).is_some();
             match (is_there, body.is_cut) {
                 (true, _) => {}
                 (false, false) => return fail(Reason::TextMissing).with_detail(head.line()),
@@ -363,10 +370,10 @@ fn unexpected(head: &AnswerHead, body: &[u8]) -> Outcome {
 }
 
 /// Where a redirect leads.
-fn redirect(hop: &Hop, head: &AnswerHead) -> Result<Hop, Outcome> {
+fn redirect(hop: &Hop, head: &AnswerHead) -> Result<Hop, Box<Outcome>> {
     let Some(location) = head.header("Location") else {
         let detail = format!("{} without a Location", head.line());
-        return Err(fail(Reason::AnswerMalformed).with_detail(detail));
+        return Err(fail(Reason::AnswerMalformed).with_detail(detail).into());
     };
     let shown: String = location.chars().take(LOCATION_CHARS_MAX).collect();
     let url = hop

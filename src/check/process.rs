@@ -5,14 +5,15 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file::{checked_path, is_missing};
 use crate::check::Check;
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
+use crate::sys::file::read_at_most;
 
 const PROC: &str = "/proc";
 
@@ -193,11 +194,7 @@ fn process_id(content: &[u8]) -> Option<u32> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(READ_BYTES_MAX)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_at_most(path, READ_BYTES_MAX)
 }
 
 /// A folder of `/proc`.

@@ -43,7 +43,7 @@ const SHUTTING_DOWN: u16 = 421;
 pub struct SmtpCheck {
     target: Target,
     timeout: Duration,
-    helo: Option<String>,
+    pub(crate) helo: Option<String>,
 }
 
 impl SmtpCheck {
@@ -78,16 +78,11 @@ impl SmtpCheck {
     /// # Errors
     /// A name that is neither.
     pub fn helo(mut self, name: &str) -> Result<SmtpCheck, Error> {
-        if !smtp::is_name(name) {
-            return Err(Error::invalid(format!(
-                "{name:?} is not a name for HELO; expected a domain or an address in brackets"
-            )));
-        }
-        self.helo = Some(name.to_string());
+        self.helo = Some(checked_helo(name)?);
         Ok(self)
     }
 
-    fn talk(&self, conversation: &mut Conversation) -> Result<String, Outcome> {
+    fn talk(&self, conversation: &mut Conversation) -> Result<String, Box<Outcome>> {
         conversation.awaits("greeting");
         let greeting = accepted(conversation, smtp::read_reply)?;
         conversation.awaits("answer to EHLO");
@@ -103,8 +98,8 @@ impl SmtpCheck {
 /// The reply to an exchange if it is a good one; after a refusal we leave as politely.
 fn accepted(
     conversation: &mut Conversation,
-    exchange: impl FnOnce(&mut Conversation) -> Result<Reply, Outcome>,
-) -> Result<Reply, Outcome> {
+    exchange: impl FnOnce(&mut Conversation) -> Result<Reply, Box<Outcome>>,
+) -> Result<Reply, Box<Outcome>> {
     let reply = exchange(conversation)?;
     if reply.is_ok() {
         return Ok(reply);
@@ -112,7 +107,20 @@ fn accepted(
     if reply.code != SHUTTING_DOWN {
         smtp::quit(conversation);
     }
-    Err(Outcome::new(Health::Fail, Reason::SmtpRefused).with_detail(reply.text))
+    Err(Outcome::new(Health::Fail, Reason::SmtpRefused)
+        .with_detail(reply.text)
+        .into())
+}
+
+/// # Errors
+/// A name that is neither a domain nor an address.
+pub(crate) fn checked_helo(name: &str) -> Result<String, Error> {
+    if !smtp::is_name(name) {
+        return Err(Error::invalid(format!(
+            "{name:?} is not a name for HELO; expected a domain or an address in brackets"
+        )));
+    }
+    Ok(name.to_string())
 }
 
 way_to_target!(SmtpCheck);
@@ -122,7 +130,7 @@ impl Check for SmtpCheck {
         converse(&self.target, self.timeout, |conversation| {
             match self.talk(conversation) {
                 Ok(greeting) => Outcome::new(Health::Ok, Reason::SmtpReady).with_detail(greeting),
-                Err(outcome) => outcome,
+                Err(outcome) => *outcome,
             }
         })
     }

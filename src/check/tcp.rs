@@ -15,6 +15,7 @@ use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, converse, excerpt};
 use crate::net::dial::Target;
 use crate::net::port::Port;
+use crate::text::place_of;
 use crate::units::Span;
 
 /// What is read of an answer while the expected text is looked for; a text longer than this cannot
@@ -56,9 +57,9 @@ pub struct TcpCheck {
     target: Target,
     timeout: Duration,
     /// Nothing when empty.
-    send: Vec<u8>,
+    pub(crate) send: Vec<u8>,
     /// Nothing when empty.
-    expect: Vec<u8>,
+    pub(crate) expect: Vec<u8>,
     name: Option<String>,
 }
 
@@ -125,7 +126,7 @@ impl TcpCheck {
         self
     }
 
-    fn talk(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+    fn talk(&self, conversation: &mut Conversation) -> Result<Reason, Box<Outcome>> {
         conversation.send(&self.send)?;
         if !self.expect.is_empty() {
             return self.await_text(conversation);
@@ -139,28 +140,30 @@ impl TcpCheck {
         Ok(Reason::TcpConnected)
     }
 
-    fn await_text(&self, conversation: &mut Conversation) -> Result<Reason, Outcome> {
+    fn await_text(&self, conversation: &mut Conversation) -> Result<Reason, Box<Outcome>> {
         let mut seen = 0;
         loop {
             let received = conversation.received();
-            let mut places = received[seen..].windows(self.expect.len());
-            if places.any(|place| place == self.expect) {
+            if place_of(&received[seen..], &self.expect).is_some() {
                 return Ok(Reason::TextFound);
             }
             // The text may have begun to come.
             seen = (received.len() + 1).saturating_sub(self.expect.len());
             let outcome = match conversation.receive(TEXT_BYTES_MAX) {
                 Ok(len) if len > 0 => continue,
-                Err(outcome) if outcome.reason != Reason::AnswerTooLong => outcome,
+                Err(outcome) if outcome.reason != Reason::AnswerTooLong => *outcome,
                 // It has ended, or has said as much as is listened to.
                 _ => Outcome::new(Health::Fail, Reason::TextMissing),
             };
-            return Err(outcome.with_detail(excerpt(conversation.received(), QUOTED_MAX)));
+            let said = excerpt(conversation.received(), QUOTED_MAX);
+            return Err(outcome.with_detail(said).into());
         }
     }
 }
 
-fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
+/// # Errors
+/// No bytes, or more than 16 KiB.
+pub(crate) fn checked_text(bytes: &[u8], what: &str) -> Result<Vec<u8>, Error> {
     if bytes.is_empty() || bytes.len() > TEXT_BYTES_MAX {
         return Err(Error::invalid(format!(
             "{} bytes to {what} cannot be used; expected 1 to {TEXT_BYTES_MAX}",
@@ -179,7 +182,7 @@ impl Check for TcpCheck {
             reached.push(conversation.peer());
             match self.talk(conversation) {
                 Ok(reason) => Outcome::new(Health::Ok, reason),
-                Err(outcome) => outcome,
+                Err(outcome) => *outcome,
             }
         });
         if outcome.health != Health::Ok {

@@ -51,7 +51,7 @@ const QUOTED_MAX: usize = 100;
 pub struct TlsCheck {
     target: Target,
     timeout: Duration,
-    sni: Option<String>,
+    pub(crate) sni: Option<String>,
 }
 
 impl TlsCheck {
@@ -86,13 +86,7 @@ impl TlsCheck {
     /// # Errors
     /// A name that cannot be, or an address.
     pub fn sni(mut self, name: &str) -> Result<TlsCheck, Error> {
-        let sni = name_for(&checked_host(name)?);
-        if sni.is_none() {
-            return Err(Error::invalid(format!(
-                "{name:?} is an address; expected the name of a server"
-            )));
-        }
-        self.sni = sni;
+        self.sni = Some(checked_server_name(name)?);
         Ok(self)
     }
 
@@ -108,9 +102,19 @@ impl TlsCheck {
             Ok(Seen::Foreign | Seen::Partial { .. }) => {
                 fail(Reason::TlsNotSpoken).with_detail(hint(conversation.received()))
             }
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
+}
+
+/// # Errors
+/// A name that cannot be, or an address.
+pub(crate) fn checked_server_name(name: &str) -> Result<String, Error> {
+    name_for(&checked_host(name)?).ok_or_else(|| {
+        Error::invalid(format!(
+            "{name:?} is an address; expected the name of a server"
+        ))
+    })
 }
 
 /// RFC 6066 section 3: the name without its last dot; no address.

@@ -4,6 +4,7 @@
 use super::topics::{self, TOPICS};
 use super::{Exit, complain, say};
 use crate::config::schema::{self, Keyword, Place};
+use crate::text::joined;
 
 /// What there is, in one screen.
 pub(super) const USAGE: &str = "\
@@ -191,7 +192,7 @@ pub(super) fn run(words: &[String]) -> Exit {
             let expected = match schema::nearest(topic, keywords) {
                 Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
                 None => {
-                    let topics = TOPICS.join(", ");
+                    let topics = joined(TOPICS, ", ");
                     ["expected a command, a keyword or one of ", &topics].concat()
                 }
             };
@@ -245,17 +246,16 @@ fn page(topic: &str) -> Option<String> {
     let keywords = schema::keywords().filter(|keyword| keyword.name == topic);
     pages.extend(keywords.map(about));
     pages.extend(topics::page(topic));
-    (!pages.is_empty()).then(|| pages.join("\n"))
+    (!pages.is_empty()).then(|| joined(pages, "\n"))
 }
 
 /// Everything, with a line between the parts.
 fn all() -> String {
-    let commands = COMMANDS.iter().map(|(_, text)| (*text).to_string());
-    let topics = TOPICS.iter().filter_map(|topic| topics::page(topic));
-    let keywords = schema::keywords().map(about);
-    let parts = [String::from(USAGE)].into_iter().chain(commands);
-    let parts: Vec<String> = parts.chain(topics).chain(keywords).collect();
-    parts.join("\n")
+    let mut parts = vec![String::from(USAGE)];
+    parts.extend(COMMANDS.iter().map(|(_, text)| (*text).to_string()));
+    parts.extend(TOPICS.iter().filter_map(|topic| topics::page(topic)));
+    parts.extend(schema::keywords().map(about));
+    joined(parts, "\n")
 }
 
 fn about(keyword: &Keyword) -> String {

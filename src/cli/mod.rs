@@ -25,6 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::file::standard_output;
 use crate::sys::signals::Signals;
 
 /// How a command ended, as sysexits(3) numbers it.
@@ -124,9 +125,8 @@ fn version(rest: &[String]) -> Exit {
 /// Writes to standard output, and says whether that is still read. A reader that is gone wants no
 /// more, which is no failure of ours.
 fn say(text: &str) -> bool {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes());
-    written.and_then(|()| out.flush()).is_ok()
+    let written = standard_output().and_then(|mut out| out.write_all(text.as_bytes()));
+    written.is_ok()
 }
 
 /// How a command ended, however it came to that.

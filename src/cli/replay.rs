@@ -1,13 +1,14 @@
 //! `failover replay`: what a component's rules would have made of outcomes that were.
 #![forbid(unsafe_code)]
 
-use std::io;
+use std::io::BufReader;
 
 use super::options::Words;
 use super::{Exit, complain, ended};
 use crate::config::plan;
 use crate::decide::replay::replay;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::sys::file::{standard_input, standard_output};
 
 const USAGE: &str = "usage: failover replay [-c FILE] NAME < OUTCOMES\n";
 
@@ -33,8 +34,11 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
         // It is looked at between its changes, too, which nobody writes down.
         rules.stale_after = component.judging.stale_after;
     }
-    let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
-    match replay(&mut input, &mut out, &rules) {
+    let judged = standard_input()
+        .and_then(|input| Ok((BufReader::new(input), standard_output()?)))
+        .map_err(|error| Error::system("standard input or output cannot be used", error))
+        .and_then(|(mut input, mut out)| replay(&mut input, &mut out, &rules));
+    match judged {
         Ok(summary) => {
             complain(&summary.to_string());
             Ok(Exit::Ok)

@@ -14,6 +14,7 @@ use crate::net::deadline::Deadline;
 use crate::sys::errno;
 use crate::sys::local::connect_now;
 use crate::sys::socket::wait_for_any;
+use crate::text::place_of;
 use crate::units::Span;
 
 /// The daemon answers from memory; a reload with many names to resolve is the slowest.
@@ -163,7 +164,7 @@ impl Answer {
         };
         answer.send(request, deadline)?;
         let head_len = loop {
-            if let Some(end) = find(&answer.received, b"\r\n\r\n") {
+            if let Some(end) = place_of(&answer.received, b"\r\n\r\n") {
                 break end + 4;
             }
             if answer.receive(HEAD_BYTES_MAX)? == 0 {
@@ -302,13 +303,9 @@ fn late(error: io::Error) -> io::Error {
     }
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
-}
-
 /// The status and the body's length, from the lines before the blank one.
 fn parse_head(head: &[u8]) -> Option<(u16, Option<usize>)> {
-    let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
+    let mut lines = std::str::from_utf8(head).ok()?.lines();
     let mut words = lines.next()?.strip_prefix("HTTP/1.")?.split(' ');
     let code = words.nth(1).filter(|code| code.len() == 3)?;
     let status = code.parse().ok().filter(|status| *status >= 100)?;

@@ -6,9 +6,9 @@
 //! arrives is passed over.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::health::{Health, Outcome, Reason};
@@ -16,6 +16,7 @@ use crate::net::conversation::{Conversation, converse, passes};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Family, Target, checked_host, outcome_of, worse};
 use crate::sys::errno;
+use crate::sys::file::read_at_most;
 use crate::wire::dns::{Malformed, Message, RESPONSE, TRUNCATED, id_and_flags};
 
 /// How often the question is sent over UDP, where any packet may be lost.
@@ -52,16 +53,16 @@ pub(crate) fn ask(
     };
     let addresses = match server.addresses(resolved_by) {
         Ok(addresses) => addresses,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let mut result: Option<Outcome> = None;
     for (index, address) in addresses.iter().enumerate() {
         let share = deadline.share(addresses.len() - index);
         let asked = share
-            .ok_or_else(|| late(*address))
+            .ok_or_else(|| late(*address).into())
             .and_then(|share| ask_address(server, *address, share, query));
         let is_answered = asked.is_ok();
-        let outcome = asked.map_or_else(|outcome| outcome, |answer| judge(&answer));
+        let outcome = asked.map_or_else(|outcome| *outcome, |answer| judge(&answer));
         let is_enough = match server.family {
             Family::All => !passes(&outcome),
             _ => is_answered,
@@ -80,7 +81,7 @@ fn ask_address(
     address: SocketAddr,
     deadline: Deadline,
     query: &Message,
-) -> Result<Message, Outcome> {
+) -> Result<Message, Box<Outcome>> {
     let bytes = query.encode().map_err(malformed)?;
     let socket = open(server, address, deadline)
         .map_err(|error| outcome_of(&error).with_detail(address.to_string()))?;
@@ -92,7 +93,7 @@ fn ask_address(
         // A full queue of ours loses the packet like any other queue on the way.
         if let Err(error) = socket.send(&bytes) {
             if !errno::is_not_ready(&error) {
-                return Err(unreachable(&error, address));
+                return Err(unreachable(&error, address).into());
             }
         }
         match receive(&socket, share, query, &mut strangers) {
@@ -101,11 +102,11 @@ fn ask_address(
                 return ask_by_stream(server, address, deadline, query, &bytes);
             }
             Ok(None) => {}
-            Err(Problem::Socket(error)) => return Err(unreachable(&error, address)),
+            Err(Problem::Socket(error)) => return Err(unreachable(&error, address).into()),
             Err(Problem::Answer(outcome)) => return Err(outcome),
         }
     }
-    Err(late(address))
+    Err(late(address).into())
 }
 
 fn late(address: SocketAddr) -> Outcome {
@@ -139,7 +140,7 @@ fn open(server: &Target, peer: SocketAddr, deadline: Deadline) -> io::Result<Udp
 
 enum Problem {
     Socket(io::Error),
-    Answer(Outcome),
+    Answer(Box<Outcome>),
 }
 
 /// Waits for the answer; `None` when the time for it is up.
@@ -166,14 +167,14 @@ fn receive(
         }
         if *strangers > STRANGERS_MAX {
             let what = Malformed("nothing but answers to other questions");
-            return Err(Problem::Answer(malformed(what)));
+            return Err(Problem::Answer(malformed(what).into()));
         }
     }
     Ok(None)
 }
 
 /// What a datagram is to this question; `None` when it answers another one.
-fn understand(bytes: &[u8], query: &Message) -> Option<Result<Datagram, Outcome>> {
+fn understand(bytes: &[u8], query: &Message) -> Option<Result<Datagram, Box<Outcome>>> {
     let (id, flags) = id_and_flags(bytes)?;
     if id != query.id || flags & RESPONSE == 0 {
         return None;
@@ -185,7 +186,7 @@ fn understand(bytes: &[u8], query: &Message) -> Option<Result<Datagram, Outcome>
     match Message::decode(bytes) {
         Ok(answer) if answer.answers(query) => Some(Ok(Datagram::Whole(answer))),
         Ok(_) => None,
-        Err(problem) => Some(Err(malformed(problem))),
+        Err(problem) => Some(Err(malformed(problem).into())),
     }
 }
 
@@ -195,7 +196,7 @@ fn ask_by_stream(
     deadline: Deadline,
     query: &Message,
     bytes: &[u8],
-) -> Result<Message, Outcome> {
+) -> Result<Message, Box<Outcome>> {
     let mut target = server.clone();
     target.family = Family::Any;
     // A link-local address needs the zone that only its text has.
@@ -210,17 +211,17 @@ fn ask_by_stream(
                 answer = Some(message);
                 Outcome::from(true)
             }
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     });
-    answer.ok_or(outcome)
+    answer.ok_or_else(|| outcome.into())
 }
 
 fn exchange(
     conversation: &mut Conversation,
     query: &Message,
     bytes: &[u8],
-) -> Result<Message, Outcome> {
+) -> Result<Message, Box<Outcome>> {
     let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     conversation.send(&[&len.to_be_bytes()[..], bytes].concat())?;
     conversation.receive_len(2, STREAM_LEN_MAX)?;
@@ -231,7 +232,7 @@ fn exchange(
     conversation.receive_len(len, STREAM_LEN_MAX)?;
     let answer = Message::decode(&conversation.take(len)).map_err(malformed)?;
     if !answer.answers(query) {
-        return Err(malformed(Malformed("an answer to another question")));
+        return Err(malformed(Malformed("an answer to another question")).into());
     }
     Ok(answer)
 }
@@ -245,11 +246,7 @@ const RESOLV_CONF_BYTES_MAX: u64 = 64 * 1024;
 /// The machine's own name server: the first one in `/etc/resolv.conf`. That file may change at any
 /// time, so it is read every time.
 pub(crate) fn own_server() -> Option<String> {
-    let file = File::open(RESOLV_CONF).ok()?;
-    let mut text = Vec::new();
-    file.take(RESOLV_CONF_BYTES_MAX)
-        .read_to_end(&mut text)
-        .ok()?;
+    let text = read_at_most(Path::new(RESOLV_CONF), RESOLV_CONF_BYTES_MAX).ok()?;
     first_server(&String::from_utf8_lossy(&text))
 }
 

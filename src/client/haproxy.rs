@@ -60,14 +60,14 @@ impl StatsSocket {
     ///
     /// # Errors
     /// The outcome of the conversation that did not come about or to its end.
-    pub(crate) fn ask(&self, command: &str, timeout: Duration) -> Result<String, Outcome> {
+    pub(crate) fn ask(&self, command: &str, timeout: Duration) -> Result<String, Box<Outcome>> {
         let mut reply = None;
         let talk = |conversation: &mut Conversation| match exchange(conversation, command) {
             Ok(bytes) => {
                 reply = Some(bytes);
                 Outcome::from(Health::Ok)
             }
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         };
         let outcome = match self {
             StatsSocket::Tcp(target) => converse(target, timeout, talk),
@@ -75,7 +75,7 @@ impl StatsSocket {
         };
         match reply {
             Some(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            None => Err(outcome),
+            None => Err(outcome.into()),
         }
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for StatsSocket {
     }
 }
 
-fn exchange(conversation: &mut Conversation, command: &str) -> Result<Vec<u8>, Outcome> {
+fn exchange(conversation: &mut Conversation, command: &str) -> Result<Vec<u8>, Box<Outcome>> {
     conversation.send(format!("{command}\n").as_bytes())?;
     while conversation.receive(REPLY_LEN_MAX)? > 0 {}
     Ok(conversation.take(REPLY_LEN_MAX))

@@ -33,7 +33,7 @@ pub(crate) fn ask(
     conversation: &mut Conversation,
     request: &[u8],
     is_head: bool,
-) -> Result<AnswerHead, Outcome> {
+) -> Result<AnswerHead, Box<Outcome>> {
     conversation.awaits("head");
     conversation.send(request)?;
     for _ in 0..=INTERIM_MAX {
@@ -42,10 +42,13 @@ pub(crate) fn ask(
             return Ok(head);
         }
     }
-    Err(malformed("too many interim answers"))
+    Err(malformed("too many interim answers").into())
 }
 
-fn receive_head(conversation: &mut Conversation, is_head: bool) -> Result<AnswerHead, Outcome> {
+fn receive_head(
+    conversation: &mut Conversation,
+    is_head: bool,
+) -> Result<AnswerHead, Box<Outcome>> {
     loop {
         let seen = examine_answer(conversation.received(), is_head).map_err(malformed)?;
         if let Some((head, len)) = seen {
@@ -53,7 +56,7 @@ fn receive_head(conversation: &mut Conversation, is_head: bool) -> Result<Answer
             return Ok(head);
         }
         if conversation.receive(ANSWER_HEAD_BYTES_MAX)? == 0 {
-            return Err(Outcome::new(Health::Fail, Reason::AnswerEndedEarly));
+            return Err(Outcome::new(Health::Fail, Reason::AnswerEndedEarly).into());
         }
     }
 }
@@ -70,11 +73,14 @@ pub(crate) fn receive_body(
     Received {
         bytes: body.kept,
         is_cut: end == Ok(Progress::Full),
-        problem: end.err(),
+        problem: end.err().map(|problem| *problem),
     }
 }
 
-fn receive_rest(conversation: &mut Conversation, body: &mut Body) -> Result<Progress, Outcome> {
+fn receive_rest(
+    conversation: &mut Conversation,
+    body: &mut Body,
+) -> Result<Progress, Box<Outcome>> {
     loop {
         let bytes = conversation.take(usize::MAX);
         let progress = body.feed(&bytes).map_err(malformed)?;
@@ -86,7 +92,7 @@ fn receive_rest(conversation: &mut Conversation, body: &mut Body) -> Result<Prog
             return if body.may_end_here() {
                 Ok(Progress::Over)
             } else {
-                Err(Outcome::new(Health::Fail, Reason::AnswerEndedEarly))
+                Err(Outcome::new(Health::Fail, Reason::AnswerEndedEarly).into())
             };
         }
     }

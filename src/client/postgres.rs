@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::Conversation;
 use crate::sys::random::random;
+use crate::units::whole_millis;
 use crate::wire::postgres::scram::{Challenge, Key, KeyMaker, Scram};
 use crate::wire::postgres::{self as wire, Authentication, Malformed, Refusal, Row};
 
@@ -30,20 +31,20 @@ pub(crate) struct Login<'a> {
 /// Why a session ended before its time.
 pub(crate) enum Problem {
     /// What happened has one meaning, whatever was asked.
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// The server refused, with an SQLSTATE.
     Refused(Refusal),
 }
 
-impl From<Outcome> for Problem {
-    fn from(outcome: Outcome) -> Problem {
-        Problem::Ended(outcome)
+impl From<Box<Outcome>> for Box<Problem> {
+    fn from(outcome: Box<Outcome>) -> Box<Problem> {
+        Box::new(Problem::Ended(outcome))
     }
 }
 
-impl From<Malformed> for Problem {
-    fn from(Malformed(what): Malformed) -> Problem {
-        Problem::Ended(Outcome::new(Health::Fail, Reason::AnswerMalformed).with_detail(what))
+impl From<Malformed> for Box<Problem> {
+    fn from(Malformed(what): Malformed) -> Box<Problem> {
+        ended(Outcome::new(Health::Fail, Reason::AnswerMalformed).with_detail(what))
     }
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn open<'a>(
     conversation: &'a mut Conversation,
     user: &str,
     database: &str,
-) -> Result<Opening<'a>, Problem> {
+) -> Result<Opening<'a>, Box<Problem>> {
     let mut wire = Wire {
         conversation,
         bytes: 0,
@@ -93,7 +94,7 @@ impl<'a> Asked<'a> {
         mut self,
         login: &Login,
         key: &mut Option<Key>,
-    ) -> Result<Session<'a>, Problem> {
+    ) -> Result<Session<'a>, Box<Problem>> {
         self.wire.conversation.awaits("login");
         let request = Authentication::read(&self.request)?;
         let is_spoken = matches!(
@@ -131,10 +132,14 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The server refuses the query, ends the session, or breaks the rules.
-    pub(crate) fn query(&mut self, text: &str, limit: Duration) -> Result<Option<Row>, Problem> {
+    pub(crate) fn query(
+        &mut self,
+        text: &str,
+        limit: Duration,
+    ) -> Result<Option<Row>, Box<Problem>> {
         // Statements sent together are one transaction, so the limit is for this one alone, also
         // behind a pooler that hands the same session to others.
-        let limit_ms = (limit + AFTER_LIMIT).as_millis().min(i32::MAX as u128);
+        let limit_ms = whole_millis(limit + AFTER_LIMIT).min(i32::MAX as u64);
         let text = format!("SET LOCAL statement_timeout = {limit_ms}; {text}");
         self.0.conversation.awaits("answer to the query");
         self.0.conversation.send(&wire::query(&text))?;
@@ -144,12 +149,12 @@ impl Session<'_> {
             let (kind, body) = match self.0.message() {
                 Ok(message) => message,
                 // A server that ends the session says why and then closes.
-                Err(problem) => return Err(refusal.map_or(problem, Problem::Refused)),
+                Err(problem) => return Err(refusal.map_or(problem, refused)),
             };
             match kind {
                 wire::DATA_ROW if row.is_none() => row = Some(wire::row(&body)?),
                 wire::ERROR => refusal = Some(Refusal::read(&body)?),
-                wire::READY => return refusal.map_or(Ok(row), |it| Err(Problem::Refused(it))),
+                wire::READY => return refusal.map_or(Ok(row), |it| Err(refused(it))),
                 wire::DATA_ROW
                 | wire::COMMAND_COMPLETE
                 | wire::EMPTY_QUERY
@@ -174,7 +179,7 @@ struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     /// The kind and the body of the next message.
-    fn message(&mut self) -> Result<(u8, Vec<u8>), Problem> {
+    fn message(&mut self) -> Result<(u8, Vec<u8>), Box<Problem>> {
         let len_max = wire::HEADER_LEN + wire::BODY_LEN_MAX;
         let conversation = &mut *self.conversation;
         conversation.receive_len(wire::HEADER_LEN, len_max)?;
@@ -194,7 +199,7 @@ impl<'a> Wire<'a> {
         if self.bytes > SESSION_BYTES_MAX {
             let detail = format!("over {SESSION_BYTES_MAX} bytes");
             let outcome = Outcome::new(Health::Fail, Reason::AnswerTooLong);
-            return Err(outcome.with_detail(detail).into());
+            return Err(ended(outcome.with_detail(detail)));
         }
         conversation.receive_len(len, len_max)?;
         let mut body = conversation.take(len);
@@ -203,11 +208,11 @@ impl<'a> Wire<'a> {
     }
 
     /// The body of the next request for authentication.
-    fn authentication(&mut self) -> Result<Vec<u8>, Problem> {
+    fn authentication(&mut self) -> Result<Vec<u8>, Box<Problem>> {
         loop {
             match self.message()? {
                 (wire::AUTHENTICATION, body) => return Ok(body),
-                (wire::ERROR, body) => return Err(Problem::Refused(Refusal::read(&body)?)),
+                (wire::ERROR, body) => return Err(refused(Refusal::read(&body)?)),
                 (wire::NOTICE | wire::NEGOTIATE_VERSION, _) => {}
                 _ => return Err(Malformed("a message before its time").into()),
             }
@@ -215,7 +220,7 @@ impl<'a> Wire<'a> {
     }
 
     /// The server is content, and lets us in.
-    fn finish_login(mut self) -> Result<Session<'a>, Problem> {
+    fn finish_login(mut self) -> Result<Session<'a>, Box<Problem>> {
         let body = self.authentication()?;
         match Authentication::read(&body)? {
             Authentication::Ok => self.enter(),
@@ -224,17 +229,17 @@ impl<'a> Wire<'a> {
     }
 
     /// Waits until the session is ready for queries.
-    fn enter(mut self) -> Result<Session<'a>, Problem> {
+    fn enter(mut self) -> Result<Session<'a>, Box<Problem>> {
         loop {
             match self.message()? {
                 (wire::READY, _) => return Ok(Session(self)),
-                (wire::ERROR, body) => return Err(Problem::Refused(Refusal::read(&body)?)),
+                (wire::ERROR, body) => return Err(refused(Refusal::read(&body)?)),
                 (kind, _) => passing(kind)?,
             }
         }
     }
 
-    fn scram(&mut self, password: &[u8], key: &mut Option<Key>) -> Result<(), Problem> {
+    fn scram(&mut self, password: &[u8], key: &mut Option<Key>) -> Result<(), Box<Problem>> {
         let random = random().map_err(|error| {
             let detail = format!("no random numbers for SCRAM: {error}");
             unknown(Reason::PostgresAuthUnsupported, detail)
@@ -263,7 +268,7 @@ impl<'a> Wire<'a> {
     }
 
     /// The server chooses how much work this is, and the deadline holds all the same.
-    fn make_key(&self, challenge: &Challenge, password: &[u8]) -> Result<Key, Problem> {
+    fn make_key(&self, challenge: &Challenge, password: &[u8]) -> Result<Key, Box<Problem>> {
         let mut maker = KeyMaker::new(challenge, password);
         while !self.conversation.is_late() {
             if let Some(key) = maker.work(challenge, password) {
@@ -290,11 +295,19 @@ fn passing(kind: u8) -> Result<(), Malformed> {
     }
 }
 
-fn unknown(reason: Reason, detail: String) -> Problem {
-    Problem::Ended(Outcome::new(Health::Unknown, reason).with_detail(detail))
+fn ended(outcome: Outcome) -> Box<Problem> {
+    Box::new(Problem::Ended(outcome.into()))
+}
+
+fn refused(refusal: Refusal) -> Box<Problem> {
+    Box::new(Problem::Refused(refusal))
+}
+
+fn unknown(reason: Reason, detail: String) -> Box<Problem> {
+    ended(Outcome::new(Health::Unknown, reason).with_detail(detail))
 }
 
 /// As libpq judges it: a server that cannot start a process for a client does not serve.
-fn could_not_start(said: String) -> Problem {
-    Problem::Ended(Outcome::new(Health::Fail, Reason::PostgresRejecting).with_detail(said))
+fn could_not_start(said: String) -> Box<Problem> {
+    ended(Outcome::new(Health::Fail, Reason::PostgresRejecting).with_detail(said))
 }

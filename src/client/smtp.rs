@@ -3,13 +3,13 @@
 //! It says only what any mail client says, so that a server's log shows an ordinary session.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::health::{Health, Outcome, Reason};
 use crate::net::conversation::{Conversation, excerpt};
+use crate::sys::file::read_at_most;
 
 /// RFC 5321 section 4.5.3.1.5 allows a reply line 512 octets; some servers say more.
 const LINE_BYTES_MAX: usize = 2_048;
@@ -48,19 +48,19 @@ impl Reply {
 ///
 /// # Errors
 /// The outcome that the conversation comes to; a reply that breaks the rules.
-pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Outcome> {
+pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Box<Outcome>> {
     let mut reply: Option<Reply> = None;
     for _ in 0..LINES_MAX {
         let line = conversation.receive_line(LINE_BYTES_MAX)?;
         let Some((code, is_last, text)) = parse_line(&line) else {
-            return Err(malformed(&line));
+            return Err(malformed(&line).into());
         };
         let mut so_far = reply.take().unwrap_or_else(|| Reply {
             code,
             text: code.to_string(),
         });
         if so_far.code != code {
-            return Err(malformed(&line));
+            return Err(malformed(&line).into());
         }
         let room = TEXT_BYTES_MAX.saturating_sub(so_far.text.len());
         if !text.is_empty() && room > 0 {
@@ -73,7 +73,9 @@ pub(crate) fn read_reply(conversation: &mut Conversation) -> Result<Reply, Outco
         reply = Some(so_far);
     }
     let too_long = Outcome::new(Health::Fail, Reason::AnswerTooLong);
-    Err(too_long.with_detail(format!("over {LINES_MAX} lines")))
+    Err(too_long
+        .with_detail(format!("over {LINES_MAX} lines"))
+        .into())
 }
 
 /// RFC 5321 section 4.2.1: `250-text` or, last, `250 text` or `250` alone.
@@ -101,7 +103,7 @@ fn malformed(line: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// As [`read_reply`].
-pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Reply, Outcome> {
+pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Reply, Box<Outcome>> {
     conversation.send(format!("{line}\r\n").as_bytes())?;
     read_reply(conversation)
 }
@@ -110,7 +112,7 @@ pub(crate) fn command(conversation: &mut Conversation, line: &str) -> Result<Rep
 ///
 /// # Errors
 /// As [`read_reply`].
-pub(crate) fn hello(conversation: &mut Conversation, name: &str) -> Result<Reply, Outcome> {
+pub(crate) fn hello(conversation: &mut Conversation, name: &str) -> Result<Reply, Box<Outcome>> {
     let reply = command(conversation, &format!("EHLO {name}"))?;
     if reply.is_unknown_command() {
         return command(conversation, &format!("HELO {name}"));
@@ -137,12 +139,9 @@ pub(crate) fn own_name(conversation: &Conversation) -> String {
 
 /// proc_sys_kernel(5); elsewhere there is no such file, and no name.
 fn machine_name() -> Option<String> {
-    let file = File::open("/proc/sys/kernel/hostname").ok()?;
-    let mut name = String::new();
-    file.take(NAME_LEN_MAX as u64 + 1)
-        .read_to_string(&mut name)
-        .ok()?;
-    let name = name.trim_end();
+    let path = Path::new("/proc/sys/kernel/hostname");
+    let name = read_at_most(path, NAME_LEN_MAX as u64 + 1).ok()?;
+    let name = std::str::from_utf8(&name).ok()?.trim_end();
     (is_domain(name) && name.contains('.')).then(|| name.to_string())
 }
 

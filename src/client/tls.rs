@@ -24,7 +24,7 @@ const PARTING: Duration = Duration::from_millis(500);
 pub(crate) fn greet(
     conversation: &mut Conversation,
     server_name: Option<&str>,
-) -> Result<Seen, Outcome> {
+) -> Result<Seen, Box<Outcome>> {
     let mut noise = [0; 32];
     for eight in noise.chunks_exact_mut(8) {
         eight.copy_from_slice(&random().to_be_bytes());
@@ -38,7 +38,7 @@ pub(crate) fn greet(
         if conversation.receive(ANSWER_BYTES_MAX)? == 0 {
             // A warning that nothing followed was the server's answer.
             let ended = Outcome::new(Health::Fail, Reason::AnswerEndedEarly);
-            return warning.map(Seen::Alert).ok_or(ended);
+            return warning.map(Seen::Alert).ok_or(ended.into());
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::health::State;
 use crate::order;
 use crate::sys::thread::Stack;
+use crate::text::joined;
 
 /// First parts of paths that mean something else to the server.
 const RESERVED: [&str; 5] = ["health", "metrics", "healthchecker", "role", "-"];
@@ -66,7 +67,7 @@ pub(crate) fn checked_name(name: &str) -> Result<String, Error> {
     match name.split('/').next() {
         Some(first) if RESERVED.contains(&first) => refuse(&format!(
             "a name that does not begin with one of {}",
-            RESERVED.join(" ")
+            joined(RESERVED, " ")
         )),
         _ => Ok(name.to_string()),
     }

@@ -2,8 +2,7 @@
 //! stand and to have what has to follow them.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
 use std::mem;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,8 @@ use super::lex::{self, Line, Word};
 use super::problem::{At, Problems, Sources};
 use super::schema::{self, Form, Keyword, Place};
 use crate::order;
+use crate::sys::file::take_at_most;
+use crate::text::joined;
 
 /// A keyword and what follows it.
 #[derive(Clone, Debug)]
@@ -24,8 +25,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// What follows, with a blank between the words.
     pub(crate) fn text(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|word| word.text.as_str()).collect();
-        words.join(" ")
+        joined(self.words.iter().map(|word| &word.text), " ")
     }
 
     /// The place of what follows, or of the keyword where nothing does.
@@ -129,9 +129,8 @@ impl<'a> Reader<'a> {
             (Some(kind), Some(_)) => Err(format!("is {kind}; expected a regular file")),
             _ => Ok(()),
         });
-        let opened = fit.and_then(|()| {
-            fs::File::open(path).map_err(|error| format!("cannot be opened: {error}"))
-        });
+        let opened = fit
+            .and_then(|()| File::open(path).map_err(|error| format!("cannot be opened: {error}")));
         let bytes = opened.and_then(bytes_of);
         let bytes = match bytes {
             Ok(bytes) => bytes,
@@ -343,10 +342,9 @@ fn unknown_block(word: &Word) -> Block {
 }
 
 /// The bytes of a configuration, or why there are none.
-pub(super) fn bytes_of(source: impl Read) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let taken = source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    taken.map_err(|error| format!("cannot be read: {error}"))?;
+pub(super) fn bytes_of(file: File) -> Result<Vec<u8>, String> {
+    let bytes = take_at_most(file, FILE_BYTES_MAX + 1)
+        .map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!(
             "has more than {FILE_BYTES_MAX} bytes; expected a configuration"
@@ -478,8 +476,7 @@ fn no_block(word: &str) -> String {
 }
 
 fn names<'a>(keywords: impl Iterator<Item = &'a Keyword>) -> String {
-    let names: Vec<&str> = keywords.map(|keyword| keyword.name).collect();
-    names.join(", ")
+    joined(keywords.map(|keyword| keyword.name), ", ")
 }
 
 fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
@@ -504,10 +501,10 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
 
 pub(super) fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
     let name = keyword.name;
-    let words: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
-    let found = match words.as_slice() {
+    let words = joined(found.iter().map(|word| &word.text), " ");
+    let found = match found {
         [] => String::from("nothing"),
-        words => format!("{:?}", words.join(" ")),
+        _ => format!("{words:?}"),
     };
     match keyword.form {
         Form::Alone => format!("{name:?} is followed by {found}; expected nothing"),

@@ -22,6 +22,7 @@ use crate::decide::oneshot::Oneshot;
 use crate::decide::toggle::Toggle;
 use crate::error::Error;
 use crate::health::State;
+use crate::sys::thread::Stack;
 
 /// A component that is built, without a thread yet.
 pub(crate) struct Built {
@@ -89,8 +90,8 @@ impl Built {
         self.mount.on_post = self.mount.on_post.take().map(wrap);
     }
 
-    /// Starts its thread. It asks nothing before it is released, and first then, unless its plan has
-    /// a delay of its own.
+    /// Starts its thread. It asks nothing before it is released, and first then, unless its plan
+    /// has a delay of its own.
     ///
     /// # Errors
     /// No thread could be had.
@@ -98,17 +99,15 @@ impl Built {
         let mut mount = self.mount;
         if let Schedule::Every(pace) = self.judging.schedule {
             let own = self.judging.delay.map(FirstStart::delayed);
-            let mut background = Background::builder(mount.check, pace.every)?
-                .fast(pace.fast)?
-                .down(pace.down)?
-                .initial_state(self.start)
-                .first(own.unwrap_or(first))
-                .clock(self.clock.clone())
-                .own_stack()
-                .held();
-            if let Some(limit) = self.judging.stale_after {
-                background = background.stale_after(limit)?;
-            }
+            let mut background = Background::builder(mount.check, pace.every)?;
+            background.pace = pace;
+            background.initial_state = self.start;
+            background.first = own.unwrap_or(first);
+            background.clock = self.clock.clone();
+            // Its check is all our own, and known to need little.
+            background.stack = Stack::Ours;
+            background.stale_after = self.judging.stale_after;
+            background.held = true;
             mount.check = Box::new(background.start()?);
         }
         Component::new(mount, self.clock)

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::blocks::{Setting, incomplete};
@@ -13,21 +13,22 @@ use super::schema::{self, Place};
 use super::section::Section;
 use crate::auth::secret::read_secret;
 use crate::check::Check;
-use crate::check::dns::DnsCheck;
+use crate::check::dns::{DnsCheck, checked_kind, checked_record};
 use crate::check::exec::{ExecCheck, ExitCodes};
-use crate::check::file::FileCheck;
-use crate::check::http::HttpCheck;
-use crate::check::postgres::{Lag, PostgresCheck, Role};
+use crate::check::file::{self, FileCheck};
+use crate::check::http::{FOLLOW_MAX, HttpCheck, checked_body};
+use crate::check::postgres::{PostgresCheck, checked_name, checked_query};
 use crate::check::process::ProcessCheck;
-use crate::check::smtp::SmtpCheck;
+use crate::check::smtp::{SmtpCheck, checked_helo};
 use crate::check::status::StatusSet;
-use crate::check::tcp::TcpCheck;
-use crate::check::tls::TlsCheck;
+use crate::check::tcp::{self, TcpCheck};
+use crate::check::tls::{TlsCheck, checked_server_name};
 use crate::check::traffic::access_log::AccessLogCheck;
 use crate::check::traffic::haproxy::HaproxyTrafficCheck;
-use crate::check::traffic::rules::{Percent, TrafficRules};
-use crate::check::value::Side;
+use crate::check::traffic::rules::TrafficRules;
+use crate::check::value::{Side, ValueRule};
 use crate::error::Error;
+use crate::net::account::Account;
 use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
 use crate::net::program;
@@ -184,10 +185,10 @@ impl Reader<'_> {
         let section = self.section;
         let mut check = TcpCheck::to(self.target()?, self.span()?);
         if let Some(bytes) = section.bytes("send") {
-            check = section.checked("send", check.send(bytes))?;
+            check.send = section.checked("send", tcp::checked_text(bytes, "send"))?;
         }
         if let Some(bytes) = section.bytes("expect") {
-            check = section.checked("expect", TcpCheck::expect(check, bytes))?;
+            check.expect = section.checked("expect", tcp::checked_text(bytes, "expect"))?;
         }
         Some(Box::new(check))
     }
@@ -195,7 +196,7 @@ impl Reader<'_> {
     fn http(&self) -> Option<Box<dyn Check>> {
         let section = self.section;
         let mut check = self.here(HttpCheck::new(&self.kind.text(), self.span()?))?;
-        self.way(check.target_mut());
+        self.way(&mut check.target);
         if let Some(method) = section.text("method") {
             // Methods are told apart by case (RFC 9110 section 9.1), and no known one has small
             // letters.
@@ -204,36 +205,35 @@ impl Reader<'_> {
                 let message = format!("{method:?} is no method; expected {capitals:?}");
                 section.checked("method", Err::<(), Error>(Error::invalid(message)))?;
             }
-            check = section.checked("method", check.method(&method))?;
+            section.checked("method", check.asking.set_method(&method))?;
         }
         for header in section.all("header") {
             let [name, value] = header.words.as_slice() else {
                 continue;
             };
-            let checked = check.header(&name.text, &value.text);
-            check = section.problems.or_error(name.at, checked)?;
+            let added = check.asking.add_header(&name.text, &value.text);
+            section.problems.or_error(name.at, added)?;
         }
         if let Some(host) = section.text("host") {
-            check = section.checked("host", check.host(&host))?;
+            section.checked("host", check.asking.set_host(&host))?;
         }
         if let Some(statuses) = section.value::<StatusSet>("expect-status") {
-            check = section.checked("expect-status", check.expect_status(statuses))?;
+            check.expected = statuses;
         }
         if let Some(bytes) = section.bytes("expect-body") {
-            check = section.checked("expect-body", check.expect_body(bytes))?;
+            check.body = Some(section.checked("expect-body", checked_body(bytes.to_vec()))?);
+            section.checked("expect-body", check.checked())?;
         }
-        if let Some(count) = section.number("follow", 0, 10) {
-            let count = u8::try_from(count).unwrap_or(0);
-            check = section.checked("follow", check.follow(count))?;
+        if let Some(count) = section.number("follow", 0, FOLLOW_MAX.into()) {
+            check.follow = count as usize;
         }
-        if let Some((key, side, limit)) = self.value_rule()? {
-            check = section.checked("value", check.value(&key, side, limit))?;
-        }
+        check.value = self.value_rule()?;
+        section.checked("value", check.checked())?;
         Some(Box::new(check))
     }
 
     /// `value KEY below|above NUMBER`; the outer `None` is an error that was told.
-    fn value_rule(&self) -> Option<Option<(String, Side, f64)>> {
+    fn value_rule(&self) -> Option<Option<ValueRule>> {
         let section = self.section;
         let Some(setting) = section.find("value") else {
             return Some(None);
@@ -250,13 +250,14 @@ impl Reader<'_> {
             section.problems.error(limit.at, message);
             return None;
         };
-        Some(Some((key.text.clone(), side, number)))
+        let rule = ValueRule::new(&key.text, side, number);
+        section.checked("value", rule).map(Some)
     }
 
     fn tls(&self) -> Option<Box<dyn Check>> {
         let mut check = TlsCheck::to(self.target()?, self.span()?);
         if let Some(name) = self.section.text("sni") {
-            check = self.section.checked("sni", check.sni(&name))?;
+            check.sni = Some(self.section.checked("sni", checked_server_name(&name))?);
         }
         Some(Box::new(check))
     }
@@ -264,34 +265,33 @@ impl Reader<'_> {
     fn postgres(&self) -> Option<Box<dyn Check>> {
         let section = self.section;
         let mut check = PostgresCheck::to(self.target()?, self.span()?);
+        let questions = &mut check.questions;
         if let Some(user) = section.text("user") {
-            check = section.checked("user", check.user(&user))?;
+            questions.user = Some(section.checked("user", checked_name("user", &user))?);
         }
         if let Some(database) = section.text("database") {
-            check = section.checked("database", check.database(&database))?;
+            let database = section.checked("database", checked_name("database", &database));
+            questions.database = Some(database?);
         }
         if let Some(file) = section.text("password-file") {
             if let Err(why) = read_secret(Path::new(&file)) {
                 self.warn("password-file", &why);
             }
-            check = check.password_file(file);
+            questions.password_file = Some(PathBuf::from(file));
         }
         if let Some(query) = section.text("query") {
-            check = section.checked("query", check.query(&query))?;
+            questions.query = Some(section.checked("query", checked_query(&query))?);
         }
-        if let Some(role) = section.value::<Role>("role") {
-            check = section.checked("role", check.role(role))?;
-        }
-        if let Some(lag) = section.value::<Lag>("max-lag") {
-            check = section.checked("max-lag", check.max_lag(lag))?;
-        }
+        questions.role = section.value("role");
+        questions.max_lag = section.value("max-lag");
+        section.checked("max-lag", questions.checked())?;
         Some(Box::new(check))
     }
 
     fn smtp(&self) -> Option<Box<dyn Check>> {
         let mut check = SmtpCheck::to(self.target()?, self.span()?);
         if let Some(name) = self.section.text("helo") {
-            check = self.section.checked("helo", check.helo(&name))?;
+            check.helo = Some(self.section.checked("helo", checked_helo(&name))?);
         }
         Some(Box::new(check))
     }
@@ -304,18 +304,17 @@ impl Reader<'_> {
                 Ok((host, port)) => (host, port),
                 Err(_) => (text.as_str(), "53"),
             };
-            check = section.checked("server", check.server(host, port))?;
+            let server = Port::try_from(port).and_then(|port| Target::new(host, port));
+            check.server = Some(section.checked("server", server)?);
         }
         if let Some(kind) = section.text("type") {
-            check = section.checked("type", check.record_type(&kind))?;
+            check.kind = section.checked("type", checked_kind(&kind))?;
         }
         if let Some(record) = section.text("expect") {
             section.checked("expect", record_of(section.text("type"), &record))?;
-            check = section.checked("expect", DnsCheck::expect(check, &record))?;
+            check.expected = Some(section.checked("expect", checked_record(&record))?);
         }
-        if section.has("no-recursion") {
-            check = check.without_recursion();
-        }
+        check.is_recursive = !section.has("no-recursion");
         Some(Box::new(check))
     }
 }
@@ -324,11 +323,9 @@ impl Reader<'_> {
     fn file(&self) -> Option<Box<dyn Check>> {
         let section = self.section;
         let mut check = self.here(FileCheck::new(&self.kind.text()))?;
-        if let Some(span) = section.value::<Span>("fresher-than") {
-            check = section.checked("fresher-than", check.fresher_than(span))?;
-        }
+        check.fresher_than = section.span("fresher-than");
         if let Some(text) = section.text("contains") {
-            check = section.checked("contains", check.contains(&text))?;
+            check.text = Some(section.checked("contains", file::checked_text(&text))?);
         }
         Some(Box::new(check))
     }
@@ -356,18 +353,18 @@ impl Reader<'_> {
             self.warn("exec", &why);
         }
         if let Some(name) = section.owner {
-            check = self.here(check.one_of(name).env("FAILOVER_COMPONENT", name))?;
+            check.one_of(name);
+            let own = ("FAILOVER_COMPONENT".to_string(), name.to_string());
+            check.environment.push(own);
         }
         let codes = [("plain", ExitCodes::Plain), ("nagios", ExitCodes::Nagios)];
         if let Some(codes) = section.choice("exit-codes", &codes) {
-            check = check.exit_codes(codes);
+            check.codes = codes;
         }
         if let Some(user) = section.text("user") {
-            check = section.checked("user", check.user(&user))?;
+            check.account = Some(section.checked("user", Account::named(&user))?);
         }
-        if let Some((key, side, limit)) = self.value_rule()? {
-            check = section.checked("value", check.value(&key, side, limit))?;
-        }
+        check.value = self.value_rule()?;
         Some(Box::new(check))
     }
 
@@ -379,13 +376,15 @@ impl Reader<'_> {
             self.absolute()?;
         }
         let check = HaproxyTrafficCheck::new(&socket.text, &server.text, self.span()?);
-        Some(Box::new(self.here(check)?.rules(self.traffic_rules()?)))
+        let mut check = self.here(check)?;
+        self.traffic_rules(&mut check.rules);
+        Some(Box::new(check))
     }
 
     fn access_log(&self) -> Option<Box<dyn Check>> {
-        self.absolute()?;
-        let check = self.here(AccessLogCheck::new(self.kind.text()))?;
-        Some(Box::new(check.rules(self.traffic_rules()?)))
+        let mut check = self.here(AccessLogCheck::new(self.kind.text()))?;
+        self.traffic_rules(&mut check.rules);
+        Some(Box::new(check))
     }
 
     /// What is looked at has one path, wherever the configuration lies.
@@ -400,25 +399,17 @@ impl Reader<'_> {
         self.here(is_absolute.then_some(()).ok_or_else(refused))
     }
 
-    fn traffic_rules(&self) -> Option<TrafficRules> {
+    fn traffic_rules(&self, rules: &mut TrafficRules) {
         let section = self.section;
-        let mut rules = TrafficRules::new();
-        if let Some(span) = section.value::<Span>("window") {
-            rules = section.checked("window", rules.window(span))?;
+        if let Some(window) = section.span("window") {
+            rules.window = window;
         }
-        if let Some(percent) = section.value::<Percent>("5xx-rate") {
-            rules = section.checked("5xx-rate", rules.server_errors(percent))?;
-        }
-        if let Some(percent) = section.value::<Percent>("error-rate") {
-            rules = section.checked("error-rate", rules.errors(percent))?;
-        }
-        if let Some(span) = section.value::<Span>("latency") {
-            rules = section.checked("latency", rules.latency(span))?;
-        }
+        rules.server_errors = section.value("5xx-rate");
+        rules.errors = section.value("error-rate");
+        rules.latency = section.span("latency");
         if let Some(count) = section.number("min-requests", 1, 1_000_000) {
-            rules = section.checked("min-requests", rules.min_requests(count))?;
+            rules.min_requests = count;
         }
-        Some(rules)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
 use crate::decide::rules::Rules;
 use crate::health::State;
+use crate::text::joined;
 use crate::units::{Rule, Span, Threshold};
 
 /// Seed 002: 5000 ms.
@@ -440,8 +441,7 @@ fn others(kind: &Setting, section: &Section<'_>) -> Option<Others> {
     let non_critical = self::names(section, "non-critical");
     for name in &non_critical {
         if !names.iter().any(|member| member.name == name.name) {
-            let members: Vec<&str> = names.iter().map(|it| it.name.as_str()).collect();
-            let members = members.join(", ");
+            let members = joined(names.iter().map(|it| &it.name), ", ");
             let message = format!(
                 "{:?} is no part of it; expected one of {members}",
                 name.name

@@ -5,6 +5,8 @@ use super::blocks::{Block, Setting};
 use super::problem::Problems;
 use super::schema::{COMPOSITES, Keyword, Place};
 
+use crate::text::joined;
+
 /// Settings of which one takes the place of the other.
 const INSTEAD: [&str; 2] = ["every", "on-request"];
 
@@ -75,7 +77,7 @@ pub(super) fn not_for(keyword: &Keyword, kind: &str) -> String {
         _ if keyword.kinds_in_words().starts_with("all but") => {
             String::from("another kind of check")
         }
-        kinds => format!("one of {}", kinds.join(", ")),
+        kinds => format!("one of {}", joined(kinds, ", ")),
     };
     format!("{name:?} is not for {kind:?}; expected it with {kinds}")
 }

@@ -253,7 +253,7 @@ fn unreadable(text: &str, characters: &[char]) -> Option<(usize, String)> {
         return Some((offset, message));
     }
     let first = characters.first()?;
-    if "'\u{2018}\u{2019}\u{201a}\u{201c}\u{201d}\u{201e}".contains(*first) {
+    if matches!(first, '\'' | '\u{2018}'..='\u{201a}' | '\u{201c}'..='\u{201e}') {
         let message = format!("{first} is no quote here; expected \"...\" around the word");
         return Some((0, message));
     }

@@ -8,6 +8,7 @@ use super::cross::Whole;
 use super::problem::At;
 use super::schema::nearest;
 use crate::order;
+use crate::text::joined;
 
 /// More names than this are not listed to choose from.
 const LISTED_MAX: usize = 8;
@@ -91,7 +92,7 @@ fn must_exist(whole: &Whole<'_>, names: &[(&str, usize)], keyword: &str, name: &
     let hint = match nearest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean {meant:?}?"),
         None if known.is_empty() => format!("expected a block: component {name}"),
-        None if known.len() <= LISTED_MAX => format!("expected one of {}", known.join(", ")),
+        None if known.len() <= LISTED_MAX => format!("expected one of {}", joined(known, ", ")),
         None => String::from("expected the name of one"),
     };
     let message = format!("{keyword}: there is no component {name:?}; {hint}");
@@ -167,10 +168,9 @@ impl<'a> Circles<'a> {
         let way = self.way.iter().map(|(component, _)| *component);
         let circle = way.skip_while(|component| *component != first);
         let name = |component: usize| self.whole.components[component].name.as_str();
-        let names: Vec<&str> = circle.map(name).collect();
         let message = format!(
             "a circle: {} -> {}; expected components that do not need themselves",
-            names.join(" -> "),
+            joined(circle.map(name), " -> "),
             name(first)
         );
         self.whole.problems.error(at, message);

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, Block, Setting};
@@ -16,6 +15,8 @@ use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
 use crate::check::Check;
 use crate::net::program::{self, Unfit};
+use crate::sys::file::standard_input;
+use crate::text::joined;
 
 /// A configuration.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ pub(crate) const STDIN: &str = "-";
 /// Reads a configuration from a file, or from standard input for [`STDIN`], and what it includes.
 pub(crate) fn read(path: &Path) -> Read {
     if path == Path::new(STDIN) {
-        return match blocks::bytes_of(io::stdin().lock()) {
+        let input = standard_input().map_err(|error| format!("cannot be opened: {error}"));
+        return match input.and_then(blocks::bytes_of) {
             Ok(bytes) => read_bytes("standard input", &bytes),
             Err(why) => unreadable("standard input", &why),
         };
@@ -232,10 +234,7 @@ pub(crate) fn probe(words: &[String]) -> Result<Box<dyn Check>, String> {
     let found = problems.sorted();
     match check {
         Some(check) if !problems.has_errors() => Ok(check),
-        _ => {
-            let messages: Vec<String> = found.into_iter().map(|it| it.message).collect();
-            Err(messages.join("\n"))
-        }
+        _ => Err(joined(found.iter().map(|it| &it.message), "\n")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::blocks::Setting;
 use super::problem::{At, Problems};
 use crate::error::Error;
+use crate::text::joined;
 use crate::units::Span;
 
 /// What stands for a byte in quotes, and is two characters without them.
@@ -83,10 +84,10 @@ impl<'a> Section<'a> {
         let text = setting.text();
         let chosen = choices.iter().find(|(word, _)| *word == text);
         if chosen.is_none() {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let words = joined(choices.iter().map(|(word, _)| word), ", ");
             self.problems.error(
                 setting.value_at(),
-                format!("{text:?} is no choice here; expected {}", words.join(", ")),
+                format!("{text:?} is no choice here; expected {words}"),
             );
         }
         chosen.map(|(_, value)| *value)

@@ -1,7 +1,7 @@
 //! The `server` block.
 #![forbid(unsafe_code)]
 
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::blocks::Setting;
@@ -13,6 +13,7 @@ use crate::auth::{Guard, HtpasswdFile, TokenFile};
 use crate::error::Error;
 use crate::net::cidr::Cidr;
 use crate::net::dial::checked_host;
+use crate::sys::resolve::addresses;
 
 /// Where balancers ask by default: nobody but this machine.
 pub(crate) const LISTEN: &str = "127.0.0.1:8080";
@@ -262,7 +263,7 @@ fn unexpected(word: &str, at: At, next: Option<&Word>, setting: &Setting, proble
         Some(next) if begins => {
             format!(
                 "{:?} has no place here; expected {expected}",
-                [word, &next.text].join(" ")
+                format!("{word} {}", next.text)
             )
         }
         _ => format!("{word:?} has no place here; expected {expected}"),
@@ -287,11 +288,10 @@ fn allowed(ranges: &[Word], problems: &Problems) -> Vec<Cidr> {
 /// An address of this machine with a port. Of names only `localhost` is looked up: another may need
 /// a resolver that is not there yet when the machine starts.
 fn address(text: &str, at: At, problems: &Problems) -> Option<SocketAddr> {
-    let is_here = host_and_port(text).is_ok_and(|(host, _)| {
-        host == "localhost" || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
-    });
-    let found = is_here.then(|| text.to_socket_addrs().ok()).flatten();
-    let found = found.and_then(|mut found| found.next());
+    let found = match host_and_port(text) {
+        Ok(("localhost", port)) => localhost(port),
+        _ => text.parse().ok(),
+    };
     if found.is_none() {
         let message = format!(
             "{text:?} is not an address to listen on; expected ADDRESS:PORT, such as \
@@ -300,6 +300,13 @@ fn address(text: &str, at: At, problems: &Problems) -> Option<SocketAddr> {
         problems.error(at, message);
     }
     found
+}
+
+fn localhost(port: &str) -> Option<SocketAddr> {
+    let port = port.parse().ok()?;
+    let mut address = *addresses("localhost").ok()?.first()?;
+    address.set_port(port);
+    Some(address)
 }
 
 /// `htpasswd FILE` or `token-file FILE`.

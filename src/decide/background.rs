@@ -91,13 +91,14 @@ impl Background {
 /// The schedule and the start of a [`Background`].
 pub struct Builder {
     task: Box<dyn Check>,
-    pace: Pace,
-    first: FirstStart,
-    initial_state: State,
-    stale_after: Option<Duration>,
-    clock: Arc<dyn Clock>,
-    stack: Stack,
-    held: bool,
+    pub(crate) pace: Pace,
+    pub(crate) first: FirstStart,
+    pub(crate) initial_state: State,
+    pub(crate) stale_after: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stack: Stack,
+    /// Runs nothing before its board is released.
+    pub(crate) held: bool,
 }
 
 impl Builder {
@@ -109,13 +110,8 @@ impl Builder {
 
     /// How long after the start the first run begins. Default: at once; many checks are better
     /// spread over their interval.
-    pub fn delay(self, delay: Duration) -> Builder {
-        self.first(FirstStart::delayed(delay))
-    }
-
-    /// When the first run begins of one that is to begin among others.
-    pub(crate) fn first(mut self, first: FirstStart) -> Builder {
-        self.first = first;
+    pub fn delay(mut self, delay: Duration) -> Builder {
+        self.first = FirstStart::delayed(delay);
         self
     }
 
@@ -165,18 +161,6 @@ impl Builder {
     /// Whose time decides. Default: the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
         self.clock = clock;
-        self
-    }
-
-    /// For checks that are all our own and known to need little stack.
-    pub(crate) fn own_stack(mut self) -> Builder {
-        self.stack = Stack::Ours;
-        self
-    }
-
-    /// Runs nothing before its board is released.
-    pub(crate) fn held(mut self) -> Builder {
-        self.held = true;
         self
     }
 

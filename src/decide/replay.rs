@@ -88,15 +88,14 @@ pub fn replay(
         };
         let replayed = replayed.get_or_insert_with(|| Replay::new(rules, event.at));
         let standing = replayed.step(&event).map_err(at_line)?;
-        writeln!(
-            out,
-            "{} {} {} {}",
+        let line = format!(
+            "{} {} {} {}\n",
             event.seconds,
             event.what,
             answer(standing.state),
             standing.phase
-        )
-        .map_err(unwritten)?;
+        );
+        out.write_all(line.as_bytes()).map_err(unwritten)?;
     }
     let summary = replayed
         .map(|replayed| replayed.summary)

@@ -4,10 +4,11 @@
 //! check must not hang on a directory server. Nothing is changed here.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::path::Path;
 
 use crate::error::Error;
+use crate::sys::file::read_at_most;
 use crate::sys::process::effective_user;
 
 const PASSWD: &str = "/etc/passwd";
@@ -61,10 +62,7 @@ impl Account {
 }
 
 fn passwd() -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(PASSWD)?
-        .take(PASSWD_BYTES_MAX)
-        .read_to_end(&mut bytes)?;
+    let bytes = read_at_most(Path::new(PASSWD), PASSWD_BYTES_MAX)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

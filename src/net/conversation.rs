@@ -2,7 +2,7 @@
 //!
 //! It sends and reads; what the bytes mean is the business of who talks. However the peer dawdles,
 //! the deadline is for the whole: a byte a second extends nothing. What goes wrong is an outcome
-//! with the phase that ran out.
+//! with the phase that ran out; in a box, since it is large and every step passes it on.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
@@ -56,8 +56,8 @@ fn with_each(
         }
     });
     match (connected, result) {
-        (Err(outcome), None) => outcome,
-        (Err(outcome), Some(result)) if passes(&result) => outcome,
+        (Err(outcome), None) => *outcome,
+        (Err(outcome), Some(result)) if passes(&result) => *outcome,
         (_, Some(result)) => result,
         // Invariant: without an error there was a connection, and with it a result.
         (Ok(()), None) => Outcome::new(Health::Unknown, Reason::TcpError),
@@ -134,7 +134,7 @@ impl Conversation {
     ///
     /// # Errors
     /// The outcome that this comes to.
-    pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Outcome> {
+    pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Box<Outcome>> {
         while !bytes.is_empty() {
             let late = || fail(Reason::SendTimeout);
             let left = self.deadline.left().ok_or_else(late)?;
@@ -145,8 +145,8 @@ impl Conversation {
             match sent {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if errno::is_not_ready(&error) => return Err(late()),
-                Err(error) => return Err(broken(&error)),
+                Err(error) if errno::is_not_ready(&error) => return Err(late().into()),
+                Err(error) => return Err(broken(&error).into()),
             }
         }
         Ok(())
@@ -169,10 +169,12 @@ impl Conversation {
     /// # Errors
     /// The outcome that this comes to: the deadline has passed, the connection was reset, there
     /// are `len_max` bytes already.
-    pub(crate) fn receive(&mut self, len_max: usize) -> Result<usize, Outcome> {
+    pub(crate) fn receive(&mut self, len_max: usize) -> Result<usize, Box<Outcome>> {
         let room = len_max.saturating_sub(self.received.len()).min(CHUNK_LEN);
         if room == 0 {
-            return Err(fail(Reason::AnswerTooLong).with_detail(format!("over {len_max} bytes")));
+            return Err(fail(Reason::AnswerTooLong)
+                .with_detail(format!("over {len_max} bytes"))
+                .into());
         }
         let mut chunk = [0; CHUNK_LEN];
         loop {
@@ -188,8 +190,8 @@ impl Conversation {
                     return Ok(len);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if errno::is_not_ready(&error) => return Err(late()),
-                Err(error) => return Err(broken(&error)),
+                Err(error) if errno::is_not_ready(&error) => return Err(late().into()),
+                Err(error) => return Err(broken(&error).into()),
             }
         }
     }
@@ -198,10 +200,10 @@ impl Conversation {
     ///
     /// # Errors
     /// As [`Conversation::receive`]; the peer closed before.
-    pub(crate) fn receive_len(&mut self, len: usize, len_max: usize) -> Result<(), Outcome> {
+    pub(crate) fn receive_len(&mut self, len: usize, len_max: usize) -> Result<(), Box<Outcome>> {
         while self.received.len() < len {
             if self.receive(len_max)? == 0 {
-                return Err(fail(Reason::AnswerEndedEarly));
+                return Err(fail(Reason::AnswerEndedEarly).into());
             }
         }
         Ok(())
@@ -211,7 +213,7 @@ impl Conversation {
     ///
     /// # Errors
     /// As [`Conversation::receive`]; the peer closed before the line's end.
-    pub(crate) fn receive_line(&mut self, len_max: usize) -> Result<Vec<u8>, Outcome> {
+    pub(crate) fn receive_line(&mut self, len_max: usize) -> Result<Vec<u8>, Box<Outcome>> {
         let mut seen = 0;
         loop {
             if let Some(end) = self.received[seen..].iter().position(|byte| *byte == b'\n') {
@@ -224,7 +226,7 @@ impl Conversation {
             }
             seen = self.received.len();
             if self.receive(len_max)? == 0 {
-                return Err(fail(Reason::AnswerEndedEarly));
+                return Err(fail(Reason::AnswerEndedEarly).into());
             }
         }
     }
@@ -304,7 +306,7 @@ mod tests {
     fn line(conversation: &mut Conversation) -> Outcome {
         match conversation.receive_line(64) {
             Ok(line) => Outcome::from(true).with_detail(String::from_utf8_lossy(&line)),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 
@@ -371,7 +373,7 @@ mod tests {
                 let len = conversation.received().len();
                 conversation.take(len);
                 if let Err(outcome) = conversation.receive(64) {
-                    return outcome;
+                    return *outcome;
                 }
             }
         });

@@ -93,7 +93,7 @@ impl Target {
         &self,
         deadline: Deadline,
         each: &mut dyn FnMut(TcpStream, SocketAddr),
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), Box<Outcome>> {
         let deadline = match self.connect_timeout {
             Some(timeout) => deadline.earlier(timeout),
             None => deadline,
@@ -115,20 +115,20 @@ impl Target {
                 Err(error) => {
                     let outcome = outcome_of(&error).with_detail(address.to_string());
                     if self.family == Family::All {
-                        return Err(outcome);
+                        return Err(outcome.into());
                     }
                     problem = Some(worse(problem, outcome));
                 }
             }
         }
-        problem.map_or(Ok(()), Err)
+        problem.map_or(Ok(()), |problem| Err(problem.into()))
     }
 
     /// The addresses of the host that count, with the port.
     ///
     /// # Errors
     /// The outcome that looking for them comes to; never an empty list.
-    pub(crate) fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Outcome> {
+    pub(crate) fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Box<Outcome>> {
         let mut addresses = resolve(&self.host, deadline)?;
         addresses.retain(|address| self.family.has(address));
         for address in &mut addresses {
@@ -136,7 +136,9 @@ impl Target {
         }
         if addresses.is_empty() {
             let detail = format!("{} has none of this family", self.host);
-            return Err(Outcome::new(Health::Fail, Reason::ResolveNoAddress).with_detail(detail));
+            return Err(Outcome::new(Health::Fail, Reason::ResolveNoAddress)
+                .with_detail(detail)
+                .into());
         }
         Ok(addresses)
     }
@@ -206,8 +208,8 @@ pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    if inner.is_empty() || inner.len() > HOST_LEN_MAX || !inner.chars().all(allowed) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+    if inner.is_empty() || inner.len() > HOST_LEN_MAX || !inner.bytes().all(allowed) {
         return Err(Error::invalid(format!(
             "{host:?} is not a host; expected a name, an IPv4 address or an IPv6 address"
         )));

@@ -5,10 +5,10 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use crate::error::Error;
+use crate::sys::file::read_at_most;
 
 /// A TCP port, 1 to 65535, made from a number or a service name.
 ///
@@ -80,11 +80,9 @@ fn not_a_port(written: &dyn fmt::Debug) -> Error {
 const SERVICES_BYTES_MAX: u64 = 1024 * 1024;
 
 fn in_services_file(name: &str) -> Option<u16> {
-    let file = File::open("/etc/services").ok()?;
-    let lines = BufReader::new(file.take(SERVICES_BYTES_MAX)).lines();
-    lines
-        .map_while(Result::ok)
-        .find_map(|line| in_services_line(&line, name))
+    let bytes = read_at_most(Path::new("/etc/services"), SERVICES_BYTES_MAX).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().find_map(|line| in_services_line(line, name))
 }
 
 /// `smtp  25/tcp  mail  # comment`

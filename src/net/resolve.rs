@@ -40,7 +40,7 @@ type Lookup = fn(&str) -> Found;
 /// # Errors
 /// A `Fail` outcome when the name does not exist or has no address, an `Unknown` one when the
 /// resolver cannot tell in time.
-pub(crate) fn resolve(host: &str, deadline: Deadline) -> Result<Vec<SocketAddr>, Outcome> {
+pub(crate) fn resolve(host: &str, deadline: Deadline) -> Result<Vec<SocketAddr>, Box<Outcome>> {
     static RESOLVER: OnceLock<Arc<Resolver>> = OnceLock::new();
     if let Some(address) = numeric(host) {
         return Ok(vec![address]);
@@ -90,7 +90,7 @@ impl Name {
         &self,
         since: Option<Instant>,
         now: Instant,
-    ) -> Option<Result<Vec<SocketAddr>, Outcome>> {
+    ) -> Option<Result<Vec<SocketAddr>, Box<Outcome>>> {
         let (when, problem) = self.tried.as_ref()?;
         if since.is_some_and(|since| *when < since) {
             return None;
@@ -100,10 +100,11 @@ impl Name {
                 .good
                 .as_ref()
                 .map(|(_, addresses)| Ok(addresses.clone())),
-            Some(outcome) if outcome.health == Health::Unknown => {
-                Some(self.kept(now).map_or_else(|| Err(outcome.clone()), Ok))
-            }
-            Some(outcome) => Some(Err(outcome.clone())),
+            Some(outcome) if outcome.health == Health::Unknown => Some(
+                self.kept(now)
+                    .map_or_else(|| Err(outcome.clone().into()), Ok),
+            ),
+            Some(outcome) => Some(Err(outcome.clone().into())),
         }
     }
 
@@ -133,14 +134,14 @@ impl Resolver {
         self: &Arc<Self>,
         host: &str,
         deadline: Deadline,
-    ) -> Result<Vec<SocketAddr>, Outcome> {
+    ) -> Result<Vec<SocketAddr>, Box<Outcome>> {
         let asked = Instant::now();
         let mut names = locked(&self.names);
         let name = names.of(host);
         if name.is_fresh(asked) {
             return name
                 .answer(None, asked)
-                .unwrap_or_else(|| Err(timeout(host)));
+                .unwrap_or_else(|| Err(timeout(host).into()));
         }
         // With an answer to fall back on, a resolver that hangs may not eat all of the time.
         let has_kept = name.kept(asked).is_some();
@@ -155,23 +156,25 @@ impl Resolver {
         loop {
             let now = Instant::now();
             let Some(name) = names.find(host) else {
-                return Err(timeout(host));
+                return Err(timeout(host).into());
             };
             if let Some(answer) = name.answer(Some(asked), now) {
                 return answer;
             }
             let Some(left) = deadline.left() else {
-                return name.kept(now).ok_or_else(|| timeout(host));
+                return name.kept(now).ok_or_else(|| timeout(host).into());
             };
             let waited = self.changed.wait_timeout(names, left);
             names = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn enqueue(self: &Arc<Self>, names: &mut Names, host: &str) -> Result<(), Outcome> {
+    fn enqueue(self: &Arc<Self>, names: &mut Names, host: &str) -> Result<(), Box<Outcome>> {
         if names.queue.len() >= QUEUE_MAX {
             let detail = format!("{QUEUE_MAX} names wait already");
-            return Err(Outcome::new(Health::Unknown, Reason::ResolveQueueFull).with_detail(detail));
+            return Err(Outcome::new(Health::Unknown, Reason::ResolveQueueFull)
+                .with_detail(detail)
+                .into());
         }
         if names.threads < THREADS_MAX {
             let resolver = self.clone();
@@ -179,7 +182,7 @@ impl Resolver {
                 Ok(_) => names.threads += 1,
                 // Another resolver thread will come to it; with none, nobody would.
                 Err(_) if names.threads > 0 => {}
-                Err(error) => return Err(failure(&format!("no thread: {error}"))),
+                Err(error) => return Err(failure(&format!("no thread: {error}")).into()),
             }
         }
         names.queue.push_back(host.to_string());

@@ -29,6 +29,7 @@ use crate::component::{Component, Reply};
 use crate::health::State;
 use crate::health::maint::{BECAUSE_LEN_MAX, Maint, mode_of};
 use crate::log::Level;
+use crate::text::joined;
 use crate::units::{Span, print_duration};
 use crate::wire::form;
 use crate::wire::http::{Request, answer};
@@ -247,11 +248,11 @@ impl Act {
             Act::Maint(component) => maintain(shared, component, asked),
             Act::Reset(component) => reset(shared, component, asked),
         };
-        done.unwrap_or_else(|reply| reply)
+        done.unwrap_or_else(|reply| *reply)
     }
 }
 
-fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
+fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Box<Reply>> {
     Fields::read(asked, &[])?;
     let generation = shared.admin().reload().map_err(|why| conflict(&why))?;
     Ok(Reply::new(
@@ -260,7 +261,7 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Reply> {
     ))
 }
 
-fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Box<Reply>> {
     Fields::read(asked, &[])?;
     let reset = shared.admin().reset(component);
     let reply = reset.map_err(|why| conflict(&why))?;
@@ -272,7 +273,7 @@ fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply,
     Ok(Reply::new(200, said).after_next_run())
 }
 
-fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Reply> {
+fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Box<Reply>> {
     let fields = Fields::read(asked, &["mode", "for", "because"])?;
     let name = component.name();
     let Some(word) = fields.value("mode") else {
@@ -326,12 +327,12 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
     ))
 }
 
-fn conflict(why: &str) -> Reply {
-    Reply::new(409, format!("ERROR: {why}"))
+fn conflict(why: &str) -> Box<Reply> {
+    Box::new(Reply::new(409, format!("ERROR: {why}")))
 }
 
-fn unusable(why: &str) -> Reply {
-    Reply::new(400, format!("ERROR: {why}"))
+fn unusable(why: &str) -> Box<Reply> {
+    Box::new(Reply::new(400, format!("ERROR: {why}")))
 }
 
 /// The fields of a form, from the body and the query together.
@@ -341,7 +342,7 @@ impl Fields {
     /// # Errors
     /// The answer to what is no form, and to fields that are unknown or stand twice: a `for` that
     /// was misspelt must not become a maintenance without an end.
-    fn read(asked: &Asked, known: &[&str]) -> Result<Fields, Reply> {
+    fn read(asked: &Asked, known: &[&str]) -> Result<Fields, Box<Reply>> {
         let read = |text: &[u8]| {
             form::fields(text.trim_ascii()).ok_or_else(|| unusable("the fields cannot be read"))
         };
@@ -351,7 +352,7 @@ impl Fields {
             if !known.contains(&name.as_str()) {
                 let expected = match known {
                     [] => String::from("none"),
-                    known => known.join(", "),
+                    known => joined(known, ", "),
                 };
                 return Err(unusable(&format!(
                     "unknown field {name:?}; expected {expected}"

@@ -31,6 +31,7 @@ use crate::health::{Health, Mode, Reason, State};
 use crate::log::Level;
 use crate::net::cidr::Cidr;
 use crate::sys::socket::read_now;
+use crate::text::joined;
 
 /// A component's name and a few blanks fit well.
 pub(super) const LINE_BYTES_MAX: usize = 256;
@@ -336,7 +337,7 @@ impl Agent {
             State::Fail => &reply.reason,
             State::Unknown => "state unknown",
         };
-        let mut line = words.join(" ");
+        let mut line = joined(words, " ");
         let why = why.chars().filter(|c| !c.is_control());
         let why: String = why.take(REASON_LEN_MAX).collect();
         if !why.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use crate::component::Component;
 use crate::health::State;
+use crate::text;
 
 /// How a component is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,8 @@ fn failed_with(style: Style) -> Word {
 fn failure_with(status: u16) -> [String; 4] {
     [FAIL.get, FAIL.head, FAIL.options, FAIL.options_with_post].map(|form| {
         let form = String::from_utf8_lossy(form);
-        form.replacen("503", &status.to_string(), 1)
+        let (before, behind) = text::cut(&form, "503").unwrap_or_default();
+        format!("{before}{status}{behind}")
     })
 }
 

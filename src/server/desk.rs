@@ -159,16 +159,17 @@ impl Desk {
 
     /// Answers those whose turn has not come in time.
     pub(super) fn expire(&self, shared: &Arc<Shared>, now: Instant) {
-        let late: Vec<Job> = {
-            let jobs = &mut locked(&self.worker).jobs;
-            // All wait equally long, so the first to come are the first to expire.
-            let late = jobs.iter().take_while(|job| job.deadline <= now).count();
-            jobs.drain(..late).collect()
-        };
-        for job in late {
+        while let Some(job) = self.late(now) {
             let why = format!("ERROR: another {} takes too long", self.what);
             self.turn_away(shared, job, &why);
         }
+    }
+
+    fn late(&self, now: Instant) -> Option<Job> {
+        let jobs = &mut locked(&self.worker).jobs;
+        // All wait equally long, so the first to come are the first to expire.
+        jobs.front().filter(|job| job.deadline <= now)?;
+        jobs.pop_front()
     }
 
     fn turn_away(&self, shared: &Arc<Shared>, job: Job, why: &str) {

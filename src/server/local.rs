@@ -6,14 +6,15 @@
 //! replaces what a killed process left behind, without a moment at which nothing is there.
 #![forbid(unsafe_code)]
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Error;
+use crate::sys::file::make_directory;
 use crate::sys::local::connect_now;
 
 /// Only its owner, and root, may connect.
@@ -46,7 +47,7 @@ impl LocalSocket {
         // What a process that was killed here may have left.
         let _ = fs::remove_file(&place);
         let _ = fs::remove_dir(&folder);
-        DirBuilder::new().mode(FOLDER_MODE).create(&folder)?;
+        make_directory(&folder, FOLDER_MODE)?;
         let made = UnixListener::bind(&place).and_then(|listener| {
             fs::set_permissions(&place, Permissions::from_mode(SOCKET_MODE))?;
             let identity = identity(&place)?;

@@ -15,6 +15,7 @@ use super::listening::Client;
 use super::reports::health::{self, Part};
 use super::reports::{Format, Report};
 use crate::component::Component;
+use crate::text;
 use crate::wire::http::{Head, Refusal, answer};
 
 /// What is done with a request.
@@ -289,7 +290,7 @@ fn is_same_site(head: &Head<'_>, server_names: &[String]) -> bool {
     let Some(host) = head.header("host") else {
         return false;
     };
-    let Some((_, authority)) = origin.split_once("://") else {
+    let Some((_, authority)) = text::cut(origin, "://") else {
         return false;
     };
     authority.eq_ignore_ascii_case(host) && is_own_host(host, server_names)

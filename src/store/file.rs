@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::units::whole_millis;
 
 /// The head's length at most; a whole one has about 120 bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 256;
@@ -38,7 +39,7 @@ pub(super) fn file_name(name: &str) -> Result<String, Error> {
 pub(super) fn render(boot_id: Option<&str>, uptime: Option<Duration>, value: &[u8]) -> Vec<u8> {
     let boot_id = boot_id.unwrap_or("-");
     let uptime = match uptime {
-        Some(uptime) => uptime.as_millis().to_string(),
+        Some(uptime) => whole_millis(uptime).to_string(),
         None => String::from("-"),
     };
     let head = format!("{MAGIC} boot={boot_id} uptime={uptime} len={}", value.len());

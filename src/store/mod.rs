@@ -13,9 +13,9 @@
 mod file;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::clock::locked;
 use crate::error::Error;
 use crate::order;
 use crate::sys::boot;
-use crate::sys::file::{lock_now, unlock};
+use crate::sys::file::{lock_now, make_directory, read_at_most, unlock};
 use crate::sys::thread::{self, Stack};
 use file::{HEAD_BYTES_MAX, Parsed, file_name, parse, render};
 
@@ -134,9 +134,7 @@ impl Store {
     ) -> Result<Store, Error> {
         let path = directory.into();
         let failed = |error| Error::system(format!("the state directory {path:?} failed"), error);
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(DIRECTORY_MODE).create(&path);
-        made.map_err(failed)?;
+        make_directories(&path).map_err(failed)?;
         let lock = open_to_write(&path.join("lock"), false).map_err(failed)?;
         if !lock_now(&lock).map_err(failed)? {
             return Err(Error::taken(format!(
@@ -436,6 +434,21 @@ fn open_to_write(path: &Path, afresh: bool) -> io::Result<File> {
         .open(path)
 }
 
+/// Makes a directory that is not there, and what it is to be in.
+fn make_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        make_directories(above)?;
+    }
+    match make_directory(path, DIRECTORY_MODE) {
+        // Somebody else may have made it meanwhile.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
 /// What one who was killed was writing.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for file in files(directory)? {
@@ -457,12 +470,8 @@ fn files(directory: &Path) -> io::Result<Vec<String>> {
 
 /// Reads a file that may be too long, and one byte more than it may have then.
 fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     let len_max = HEAD_BYTES_MAX + VALUE_BYTES_MAX + 1;
-    File::open(path)?
-        .take(len_max as u64)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_at_most(path, len_max as u64)
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! restart needs a time line that both processes share. It has no meaning across boots.
 
 use std::ffi::{c_int, c_long};
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use super::file::read_at_most;
 
 /// The name of this boot, a random UUID (random(4)). `None` where /proc is missing.
 pub(crate) fn boot_id() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = line_of("/proc/sys/kernel/random/boot_id")?;
     let id = id.trim();
     let is_one = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     (id.len() == 36 && id.bytes().all(is_one)).then(|| id.to_string())
@@ -19,12 +21,17 @@ pub(crate) fn boot_id() -> Option<String> {
 /// missing. In a container that fakes it it may start again within one boot: then what is
 /// reckoned with it comes out younger than it is, never older.
 pub(crate) fn uptime() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/uptime").ok()?;
+    let text = line_of("/proc/uptime")?;
     let (seconds, rest) = text.split_once('.')?;
     let hundredths = rest.split(' ').next().filter(|digits| digits.len() == 2)?;
     let hundredths: u64 = hundredths.parse().ok()?;
     let whole = Duration::from_secs(seconds.parse().ok()?);
     Some(whole + Duration::from_millis(hundredths * 10))
+}
+
+/// What the kernel says in one line, which is never as long as this.
+fn line_of(path: &str) -> Option<String> {
+    String::from_utf8(read_at_most(Path::new(path), 1_024).ok()?).ok()
 }
 
 /// On Linux.

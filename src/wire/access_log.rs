@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::number;
+use crate::text::cut;
 
 /// What a line says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) fn parse(line: &str) -> Option<Request> {
     // nginx and Apache escape the quotes in a client's name, so that the first bracket with a
     // quote behind it is their own. HAProxy's lines have no such bracket: it escapes quotes, too.
     // Never both for one line, since the name could hold a whole line of HAProxy.
-    match line.split_once(REQUEST_BEGINS) {
+    match cut(line, REQUEST_BEGINS) {
         Some((_, rest)) => common(rest),
         None => httplog(line),
     }
@@ -73,9 +74,11 @@ fn seconds(word: &str) -> Option<Duration> {
 /// (configuration.txt, section 8.2.3).
 fn httplog(line: &str) -> Option<Request> {
     // The structured data of RFC 5424 has brackets before those of the date.
-    let ends = line.match_indices("] ").take(BRACKETS_MAX);
-    ends.map(|(at, end)| &line[at + end.len()..])
-        .find_map(after_date)
+    let mut rest = line;
+    (0..BRACKETS_MAX).find_map(|_| {
+        rest = cut(rest, "] ").map_or("", |(_, behind)| behind);
+        after_date(rest)
+    })
 }
 
 /// A syslog server puts one or two bracketed things in front of a line.

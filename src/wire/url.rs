@@ -7,6 +7,7 @@
 use std::net::Ipv6Addr;
 
 use crate::error::Error;
+use crate::text::{cut, joined};
 
 /// The default port (RFC 9110 section 4.2.1).
 const PORT: u16 = 80;
@@ -29,7 +30,7 @@ impl Url {
     /// What cannot be a URL of HTTP, what is not asked for over plain TCP, and what has no place
     /// in a request: credentials, a fragment, characters that are to be percent-encoded.
     pub(crate) fn parse(text: &str) -> Result<Url, Error> {
-        let Some((scheme, rest)) = text.split_once("://") else {
+        let Some((scheme, rest)) = cut(text, "://") else {
             return Err(not_a_url(text));
         };
         if scheme.eq_ignore_ascii_case("https") {
@@ -197,7 +198,7 @@ fn without_dots(target: &str) -> String {
     } else {
         ""
     };
-    format!("/{}{end}{query}", kept.join("/"))
+    format!("/{}{end}{query}", joined(kept, "/"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::source::Source;
 /// The rooms from the ground up; those on one floor do not use each other. `error` is on the
 /// lowest: everything above may fail, and the system calls beside it answer with `io::Error`.
 const FLOORS: [&[&str]; 15] = [
-    &["sys", "error", "number", "order"],
+    &["sys", "error", "number", "order", "text"],
     &["units", "clock"],
     &["health"],
     &["log", "event", "breaker", "store"],

@@ -85,20 +85,20 @@ pub struct PostgresCheck {
     target: Target,
     timeout: Duration,
     name: Option<String>,
-    questions: Questions,
+    pub(crate) questions: Questions,
     /// What SCRAM made of the password the last time.
     key: Option<Key>,
 }
 
 /// Who asks for what.
 #[derive(Clone, Default)]
-struct Questions {
-    user: Option<String>,
-    database: Option<String>,
-    password_file: Option<PathBuf>,
-    query: Option<String>,
-    role: Option<Role>,
-    max_lag: Option<Lag>,
+pub(crate) struct Questions {
+    pub(crate) user: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) query: Option<String>,
+    pub(crate) role: Option<Role>,
+    pub(crate) max_lag: Option<Lag>,
 }
 
 impl PostgresCheck {
@@ -166,12 +166,7 @@ impl PostgresCheck {
     /// # Errors
     /// A query that is empty, has a zero byte or more than 8 KiB.
     pub fn query(mut self, query: &str) -> Result<PostgresCheck, Error> {
-        if query.trim().is_empty() || query.contains('\0') || query.len() > QUERY_LEN_MAX {
-            return Err(Error::invalid(format!(
-                "{query:?} is not a query; expected SQL of at most {QUERY_LEN_MAX} bytes"
-            )));
-        }
-        self.questions.query = Some(query.to_string());
+        self.questions.query = Some(checked_query(query)?);
         Ok(self)
     }
 
@@ -223,7 +218,20 @@ impl PostgresCheck {
     }
 }
 
-fn checked_name(what: &str, name: &str) -> Result<String, Error> {
+/// # Errors
+/// A query that is empty, has a zero byte or more than 8 KiB.
+pub(crate) fn checked_query(query: &str) -> Result<String, Error> {
+    if query.trim().is_empty() || query.contains('\0') || query.len() > QUERY_LEN_MAX {
+        return Err(Error::invalid(format!(
+            "{query:?} is not a query; expected SQL of at most {QUERY_LEN_MAX} bytes"
+        )));
+    }
+    Ok(query.to_string())
+}
+
+/// # Errors
+/// A name that cannot be; `what` says of what.
+pub(crate) fn checked_name(what: &str, name: &str) -> Result<String, Error> {
     if name.is_empty() || name.len() > NAME_LEN_MAX || name.contains('\0') {
         return Err(Error::invalid(format!(
             "{name:?} is not a {what}; expected a name of 1 to {NAME_LEN_MAX} bytes"
@@ -247,7 +255,7 @@ impl Check for PostgresCheck {
         let (questions, key, timeout) = (&self.questions, &mut self.key, self.timeout);
         converse(&self.target, timeout, |conversation| {
             let asked = questions.ask(conversation, password.as_deref(), key, timeout);
-            asked.unwrap_or_else(|outcome| outcome)
+            asked.unwrap_or_else(|outcome| *outcome)
         })
     }
 
@@ -259,7 +267,7 @@ impl Check for PostgresCheck {
 impl Questions {
     /// # Errors
     /// Questions that do not go together.
-    fn checked(&self) -> Result<(), Error> {
+    pub(crate) fn checked(&self) -> Result<(), Error> {
         match (self.role, self.max_lag) {
             (Some(Role::Primary), Some(lag)) => Err(Error::invalid(format!(
                 "a primary has no lag of {lag}; expected the role standby"
@@ -284,14 +292,14 @@ impl Questions {
         password: Option<&[u8]>,
         key: &mut Option<Key>,
         limit: Duration,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         let peer = conversation.peer().to_string();
         let ready = Outcome::new(Health::Ok, Reason::PostgresReady).with_detail(peer);
         let session = self
             .log_in(conversation, password, key)
             .map_err(|problem| {
                 let more = self.is_more_than_life();
-                meaning(problem, |refusal| verdict::login_refused(refusal, more))
+                meaning(*problem, |refusal| verdict::login_refused(refusal, more))
             })?;
         let Some(mut session) = session else {
             return Ok(ready);
@@ -307,7 +315,7 @@ impl Questions {
         conversation: &'a mut Conversation,
         password: Option<&[u8]>,
         key: &mut Option<Key>,
-    ) -> Result<Option<Session<'a>>, Problem> {
+    ) -> Result<Option<Session<'a>>, Box<Problem>> {
         let user = self.user.as_deref().unwrap_or(USER);
         let database = self.database.as_deref().unwrap_or(user);
         match open(conversation, user, database)? {
@@ -325,19 +333,19 @@ impl Questions {
         session: &mut Session,
         mut ready: Outcome,
         limit: Duration,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         if self.is_position() {
             let text = verdict::position_query(self.max_lag.is_some());
             let row = session
                 .query(&text, limit)
-                .map_err(|problem| meaning(problem, verdict::own_query_refused))?;
+                .map_err(|problem| meaning(*problem, verdict::own_query_refused))?;
             let position = verdict::Position::read(row)?;
             ready = position.judged(self.role, self.max_lag, ready)?;
         }
         if let Some(query) = &self.query {
             let row = session
                 .query(query, limit)
-                .map_err(|problem| meaning(problem, verdict::query_refused))?;
+                .map_err(|problem| meaning(*problem, verdict::query_refused))?;
             verdict::query_true(row)?;
         }
         Ok(ready)
@@ -345,10 +353,10 @@ impl Questions {
 }
 
 /// What a problem comes to; `refused` knows what a refusal means here.
-fn meaning(problem: Problem, refused: impl FnOnce(Refusal) -> Outcome) -> Outcome {
+fn meaning(problem: Problem, refused: impl FnOnce(Refusal) -> Outcome) -> Box<Outcome> {
     match problem {
         Problem::Ended(outcome) => outcome,
-        Problem::Refused(refusal) => refused(refusal),
+        Problem::Refused(refusal) => Box::new(refused(refusal)),
     }
 }
 

@@ -129,14 +129,16 @@ impl Position {
     ///
     /// # Errors
     /// An answer to something else.
-    pub(super) fn read(row: Option<Row>) -> Result<Position, Outcome> {
+    pub(super) fn read(row: Option<Row>) -> Result<Position, Box<Outcome>> {
         let row = row.unwrap_or_default();
         let mut columns = row.iter().map(Option::as_deref);
         let mut next = || columns.next().flatten();
         let (role, read_only) = (next(), next());
         if !matches!(role, Some("t" | "f")) {
             let outcome = Outcome::new(Health::Fail, Reason::AnswerMalformed);
-            return Err(outcome.with_detail("it says neither primary nor standby"));
+            return Err(outcome
+                .with_detail("it says neither primary nor standby")
+                .into());
         }
         // What has been replayed may be ahead of what was received, and clocks differ: less than
         // nothing behind is nothing behind.
@@ -170,12 +172,13 @@ impl Position {
         wanted: Option<Role>,
         max_lag: Option<Lag>,
         mut ready: Outcome,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         let role = self.role();
         ready.detail = format!("{}, {}", ready.detail, role.word());
         let ends = |health, reason, detail: String| {
             let outcome = Outcome::new(health, reason);
-            Err(outcome.with_detail(format!("{}{detail}", ready.detail)))
+            let detail = format!("{}{detail}", ready.detail);
+            Err(outcome.with_detail(detail).into())
         };
         if let Some(wanted) = wanted.filter(|wanted| *wanted != role) {
             let detail = format!("; expected a {}", wanted.word());
@@ -270,7 +273,7 @@ pub(super) fn own_query_refused(refusal: Refusal) -> Outcome {
 ///
 /// # Errors
 /// The outcome, if it is not.
-pub(super) fn query_true(row: Option<Row>) -> Result<(), Outcome> {
+pub(super) fn query_true(row: Option<Row>) -> Result<(), Box<Outcome>> {
     let found = match row.as_ref().map(|row| row.first()) {
         None => "no row".to_string(),
         Some(None) => "no column".to_string(),
@@ -279,7 +282,9 @@ pub(super) fn query_true(row: Option<Row>) -> Result<(), Outcome> {
         Some(Some(Some(text))) => text.chars().take(FOUND_CHARS_MAX).collect(),
     };
     let detail = format!("found {found}; expected true or a number other than 0");
-    Err(Outcome::new(Health::Fail, Reason::PostgresQueryFalse).with_detail(detail))
+    Err(Outcome::new(Health::Fail, Reason::PostgresQueryFalse)
+        .with_detail(detail)
+        .into())
 }
 
 /// What is shown of a value that is not true.
@@ -307,8 +312,8 @@ mod tests {
         Refusal::read(format!("C{code}\0Mno\0\0").as_bytes()).unwrap()
     }
 
-    fn said(result: Result<Outcome, Outcome>) -> (Health, String) {
-        let outcome = result.unwrap_or_else(|outcome| outcome);
+    fn said(result: Result<Outcome, Box<Outcome>>) -> (Health, String) {
+        let outcome = result.unwrap_or_else(|outcome| *outcome);
         (outcome.health, outcome.to_string())
     }
 

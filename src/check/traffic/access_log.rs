@@ -55,7 +55,7 @@ use super::window::{Counts, Window};
 /// ```
 pub struct AccessLogCheck {
     tail: Tail,
-    rules: TrafficRules,
+    pub(crate) rules: TrafficRules,
     clock: Arc<dyn Clock>,
     window: Window,
     name: Option<String>,

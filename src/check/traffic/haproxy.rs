@@ -66,7 +66,7 @@ pub struct HaproxyTrafficCheck {
     backend: String,
     server: String,
     timeout: Duration,
-    rules: TrafficRules,
+    pub(crate) rules: TrafficRules,
     clock: Arc<dyn Clock>,
     window: Window,
     last: Option<ServerStat>,
@@ -122,7 +122,7 @@ impl HaproxyTrafficCheck {
         self
     }
 
-    fn sample(&self) -> Result<ServerStat, Outcome> {
+    fn sample(&self) -> Result<ServerStat, Box<Outcome>> {
         // 4 is servers only.
         let command = format!("show stat {} 4 -1", self.backend);
         let reply = self.socket.ask(&command, self.timeout);
@@ -130,8 +130,8 @@ impl HaproxyTrafficCheck {
         let (backend, server) = (&self.backend, &self.server);
         match find_server(&reply, backend, server) {
             Ok(Some(stat)) => Ok(stat),
-            Ok(None) => Err(no_such_server(format!("no {backend}/{server}"))),
-            Err(problem) => Err(refusal(&reply, problem)),
+            Ok(None) => Err(no_such_server(format!("no {backend}/{server}")).into()),
+            Err(problem) => Err(refusal(&reply, problem).into()),
         }
     }
 
@@ -231,7 +231,7 @@ impl Check for HaproxyTrafficCheck {
     fn check(&mut self) -> Outcome {
         match self.sample() {
             Ok(stat) => self.judge(stat),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::health::{Health, Outcome, Reason};
-use crate::units::{Span, print_duration};
+use crate::text::joined;
+use crate::units::{Span, print_duration, whole_millis};
 
 /// Six samples of a component that is checked every 5 s.
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
@@ -118,11 +119,11 @@ impl fmt::Display for Percent {
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrafficRules {
-    window: Duration,
-    server_errors: Option<Percent>,
-    errors: Option<Percent>,
-    latency: Option<Duration>,
-    min_requests: u32,
+    pub(crate) window: Duration,
+    pub(crate) server_errors: Option<Percent>,
+    pub(crate) errors: Option<Percent>,
+    pub(crate) latency: Option<Duration>,
+    pub(crate) min_requests: u32,
 }
 
 impl Default for TrafficRules {
@@ -269,7 +270,7 @@ impl TrafficRules {
             seen.push(format!("{what} {rate}"));
         }
         if let (Some(limit), Some(latency)) = (self.latency, traffic.latency) {
-            let (latency_ms, limit_text) = (latency.as_millis(), print_duration(limit));
+            let (latency_ms, limit_text) = (whole_millis(latency), print_duration(limit));
             if latency > limit {
                 let text = format!("latency {latency_ms}ms, expected at most {limit_text}");
                 problems.add(Reason::TrafficSlow, text);
@@ -282,7 +283,7 @@ impl TrafficRules {
         if self.latency.is_some() && traffic.latency.is_none() {
             return malformed(NO_TIMES);
         }
-        Outcome::new(Health::Ok, Reason::TrafficNormal).with_detail(seen.join(", "))
+        Outcome::new(Health::Ok, Reason::TrafficNormal).with_detail(joined(seen, ", "))
     }
 }
 
@@ -319,15 +320,15 @@ impl Problems {
     fn outcome(self) -> Option<Outcome> {
         let (reason, _) = self.0.first()?;
         let outcome = Outcome::new(Health::Fail, *reason);
-        let texts: Vec<String> = self.0.into_iter().map(|(_, text)| text).collect();
-        Some(outcome.with_detail(texts.join("; ")))
+        let texts = self.0.iter().map(|(_, text)| text);
+        Some(outcome.with_detail(joined(texts, "; ")))
     }
 }
 
 /// `6.0%`, rounded.
 fn share(part: u64, whole: u64) -> String {
-    let whole = u128::from(whole.max(1));
-    let tenths = (u128::from(part) * 1_000 + whole / 2) / whole;
+    let whole = whole.max(1);
+    let tenths = part.saturating_mul(1_000).saturating_add(whole / 2) / whole;
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
@@ -335,7 +336,7 @@ fn share(part: u64, whole: u64) -> String {
 fn rounded(time: Duration) -> String {
     let seconds = (time + Duration::from_millis(500)).as_secs();
     if time < Duration::from_secs(1) {
-        return format!("{}ms", time.as_millis());
+        return format!("{}ms", whole_millis(time));
     }
     print_duration(Duration::from_secs(seconds))
 }

@@ -10,6 +10,8 @@ mod components;
 mod readme;
 mod server;
 
+use crate::text::joined;
+
 /// Where a keyword may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -108,9 +110,9 @@ impl Keyword {
         let others = kinds.filter(|kind| !self.is_for(kind.name));
         let others: Vec<&str> = others.map(|kind| kind.name).collect();
         if others.len() < self.kinds.len() {
-            format!("all but {}", others.join(" "))
+            format!("all but {}", joined(others, " "))
         } else {
-            self.kinds.join(" ")
+            joined(self.kinds, " ")
         }
     }
 
@@ -140,14 +142,13 @@ impl Keyword {
 pub(crate) const COMPOSITES: &[&str] = &["all-of", "any-of", "majority", "at-least", "not"];
 
 /// Every keyword, in the order of the manual.
-pub(crate) fn keywords() -> impl Iterator<Item = &'static Keyword> {
-    let tables = [
-        server::KEYWORDS,
-        checks::KINDS,
-        checks::SETTINGS,
-        components::KEYWORDS,
-    ];
-    tables.into_iter().flatten()
+pub(crate) fn keywords() -> std::vec::IntoIter<&'static Keyword> {
+    let mut keywords = Vec::new();
+    keywords.extend(server::KEYWORDS);
+    keywords.extend(checks::KINDS);
+    keywords.extend(checks::SETTINGS);
+    keywords.extend(components::KEYWORDS);
+    keywords.into_iter()
 }
 
 /// The keyword of that name that may stand in one of these places.
@@ -211,6 +212,7 @@ fn edits(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]

@@ -27,6 +27,7 @@ use crate::health::{Health, Reason, State};
 use crate::order;
 use crate::server::Shared;
 use crate::server::answers::{Asked, Style};
+use crate::text::joined;
 use crate::wire::json::Writer;
 
 /// Which part of it is asked for.
@@ -230,7 +231,7 @@ impl Row {
 /// A few names, and how many more there are.
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
-    let mut text = names[..names.len().min(NAMED_MAX)].join(", ");
+    let mut text = joined(names.iter().take(NAMED_MAX), ", ");
     if names.len() > NAMED_MAX {
         text += &format!(" and {} more", names.len() - NAMED_MAX);
     }

@@ -161,7 +161,7 @@ fn sample(text: &mut String, name: &str, label: Option<(&str, &str)>, value: &Va
             // Writing to a String cannot fail.
             let _ = write!(text, "{number}");
         }
-        Value::Length(length) => push_decimal(text, length.as_micros(), 6),
+        Value::Length(length) => push_decimal(text, length.as_secs(), length.subsec_micros(), 6),
     }
     text.push('\n');
 }

@@ -13,6 +13,8 @@ mod status;
 mod tests;
 mod text;
 
+use crate::units::whole_millis;
+
 pub use metrics::METRICS;
 
 use std::sync::Arc;
@@ -237,12 +239,12 @@ impl Times {
 
 /// Writes a length of time as seconds, to the millisecond.
 fn seconds(json: &mut Writer, duration: Duration) {
-    json.thousandths(duration.as_millis());
+    json.decimal(duration.as_secs(), duration.subsec_millis());
 }
 
 /// Writes a length of time as milliseconds, to the microsecond.
 fn milliseconds(json: &mut Writer, duration: Duration) {
-    json.thousandths(duration.as_micros());
+    json.decimal(whole_millis(duration), duration.subsec_micros() % 1_000);
 }
 
 /// Why the server itself is not well; `None` when it is. Only what is ours is looked at: a check

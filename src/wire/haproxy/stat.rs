@@ -146,23 +146,24 @@ fn field(text: &str) -> Result<(Cow<'_, str>, &str), String> {
         let end = text.find([',', '\r', '\n']).unwrap_or(text.len());
         return Ok((Cow::Borrowed(&text[..end]), &text[end..]));
     };
-    let mut end = 0;
+    let (mut field, mut rest) = (String::new(), quoted);
     loop {
-        let Some(len) = quoted[end..].find('"') else {
+        let Some((part, behind)) = rest.split_once('"') else {
             return Err("a quote that is not closed".to_string());
         };
-        end += len;
+        field.push_str(part);
+        rest = behind;
         // A quote in quotes is written twice.
-        if !quoted[end + 1..].starts_with('"') {
+        if !rest.starts_with('"') {
             break;
         }
-        end += 2;
+        field.push('"');
+        rest = &rest[1..];
     }
-    let rest = &quoted[end + 1..];
     if !rest.is_empty() && !rest.starts_with([',', '\r', '\n']) {
         return Err("text after a closing quote".to_string());
     }
-    Ok((Cow::Owned(quoted[..end].replace("\"\"", "\"")), rest))
+    Ok((Cow::Owned(field), rest))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use super::ascii::{cut, place_of, without_return, without_slashes};
 use super::target::{absolute_path, percent_decoded, query};
+use crate::text;
 
 /// A head longer than this is refused: eight times what browsers send without cookies.
 pub(crate) const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -312,7 +313,7 @@ impl<'a> Head<'a> {
 
     /// Whether a page is wanted: browsers name its type first, and nobody else names it.
     pub(crate) fn accepts_html(&self) -> bool {
-        self.framing.accept.contains("text/html")
+        text::cut(self.framing.accept, "text/html").is_some()
     }
 
     /// What HAProxy says, with `http-check send-state`, of how it sees whom it asks.

@@ -6,9 +6,11 @@ use std::borrow::Cow;
 
 use super::ascii::{cut, place_of};
 
+use crate::text;
+
 /// The path of `http://host/path`, which may be missing.
 pub(super) fn absolute_path(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
+    let (scheme, rest) = text::cut(target, "://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return None;
     }

@@ -86,13 +86,13 @@ impl Writer {
 
     /// A number without a fraction.
     pub(crate) fn whole(&mut self, number: u64) {
-        self.thousandths(u128::from(number) * 1_000);
+        self.decimal(number, 0);
     }
 
-    /// A number of thousandths, without zeros at its end: 1500 is `1.5`.
-    pub(crate) fn thousandths(&mut self, number: u128) {
+    /// A number with thousandths, without zeros at its end: 1 and 500 are `1.5`.
+    pub(crate) fn decimal(&mut self, whole: u64, thousandths: u32) {
         self.separate();
-        push_decimal(&mut self.0, number, 3);
+        push_decimal(&mut self.0, whole, thousandths, 3);
     }
 
     /// `true` or `false`
@@ -121,15 +121,13 @@ impl Writer {
     }
 }
 
-/// A number of the last of so many decimal places, without zeros at its end: JSON's form of it,
+/// A number with a fraction of so many decimal places, without zeros at its end: JSON's form of it,
 /// and that of everything else here which would otherwise need floating point.
-pub(crate) fn push_decimal(text: &mut String, number: u128, places: u32) {
-    let unit = 10_u128.pow(places);
-    let (whole, fraction) = (number / unit, number % unit);
+pub(crate) fn push_decimal(text: &mut String, whole: u64, fraction: u32, places: usize) {
     // Writing to a String cannot fail.
     let _ = write!(text, "{whole}");
     if fraction > 0 {
-        let _ = write!(text, ".{fraction:0width$}", width = places as usize);
+        let _ = write!(text, ".{fraction:0places$}");
         text.truncate(text.trim_end_matches('0').len());
     }
 }
@@ -251,17 +249,17 @@ pub(crate) mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_mean_something() {
-        for (number, text) in [
-            (0, "0"),
-            (5_000, "5"),
-            (1_500, "1.5"),
-            (1_234, "1.234"),
-            (1, "0.001"),
-            (10_010, "10.01"),
-            (u128::from(u64::MAX) * 1_000, "18446744073709551615"),
+        for (whole, thousandths, text) in [
+            (0, 0, "0"),
+            (5, 0, "5"),
+            (1, 500, "1.5"),
+            (1, 234, "1.234"),
+            (0, 1, "0.001"),
+            (10, 10, "10.01"),
+            (u64::MAX, 0, "18446744073709551615"),
         ] {
             let mut json = Writer::new();
-            json.thousandths(number);
+            json.decimal(whole, thousandths);
             assert_eq!(json.finish(), text);
             assert!(is_valid(text));
         }
