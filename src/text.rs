@@ -5,9 +5,17 @@
 
 /// The words with `between` between them.
 pub(crate) fn joined<T: AsRef<str>>(words: impl IntoIterator<Item = T>, between: &str) -> String {
+    let mut words = words.into_iter();
+    join(between, &mut |text| {
+        let word = words.next().map(|word| text.push_str(word.as_ref()));
+        word.is_some()
+    })
+}
+
+/// One for all kinds of words: `add` adds the next one, if there is one.
+fn join(between: &str, add: &mut dyn FnMut(&mut String) -> bool) -> String {
     let mut text = String::new();
-    for word in words {
-        text.push_str(word.as_ref());
+    while add(&mut text) {
         text.push_str(between);
     }
     text.truncate(text.len().saturating_sub(between.len()));
@@ -25,6 +33,12 @@ pub(crate) fn cut<'a>(text: &'a str, at: &str) -> Option<(&'a str, &'a str)> {
     Some((&text[..place], &text[place + at.len()..]))
 }
 
+/// What is before the last `at`, which is ASCII, and what is behind it.
+pub(crate) fn cut_last(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().rposition(|byte| byte == at)?;
+    Some((&text[..place], &text[place + 1..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +47,7 @@ mod tests {
     fn text_is_cut_as_the_standard_library_cuts_it() {
         for text in ["", "a", "ab", "aab", "abab", "\u{e9}ab\u{e9}", "ba"] {
             assert_eq!(cut(text, "ab"), text.split_once("ab"), "{text:?}");
+            assert_eq!(cut_last(text, b'b'), text.rsplit_once('b'), "{text:?}");
         }
     }
 

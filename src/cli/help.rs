@@ -188,8 +188,8 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let keywords = schema::keywords().map(|keyword| keyword.name);
-            let expected = match schema::nearest(topic, keywords) {
+            let mut keywords = schema::keywords().map(|keyword| keyword.name);
+            let expected = match schema::nearest(topic, &mut keywords) {
                 Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
                 None => {
                     let topics = joined(TOPICS, ", ");

@@ -18,6 +18,7 @@ use crate::net::dial::Target;
 use crate::net::port::Port;
 use crate::sys::errno;
 use crate::sys::socket::{UNIX_PATH_LEN_MAX, connect_unix};
+use crate::text::cut_last;
 
 /// The longest reply that is read. A server is some 500 bytes of `show stat`: 2,000 of them.
 const REPLY_LEN_MAX: usize = 1024 * 1024;
@@ -44,7 +45,7 @@ impl StatsSocket {
             }
             return Ok(StatsSocket::Unix(PathBuf::from(text)));
         }
-        match text.rsplit_once(':') {
+        match cut_last(text, b':') {
             Some((host, port)) if !host.contains(':') || host.starts_with('[') => {
                 let port = Port::try_from(port)?;
                 Ok(StatsSocket::Tcp(Target::new(host, port)?))

@@ -12,7 +12,7 @@ use super::problem::{At, Problems, Sources};
 use super::schema::{self, Form, Keyword, Place};
 use crate::order;
 use crate::sys::file::take_at_most;
-use crate::text::joined;
+use crate::text::{cut_last, joined};
 
 /// A keyword and what follows it.
 #[derive(Clone, Debug)]
@@ -362,7 +362,8 @@ fn beyond_utf8(bytes: &[u8]) -> Option<(usize, usize, u8)> {
     let (before, after) = bytes.split_at(error.valid_up_to());
     let text = String::from_utf8_lossy(before);
     let line = text.matches('\n').count() + 1;
-    let column = text.rsplit('\n').next()?.chars().count() + 1;
+    let last = cut_last(&text, b'\n').map_or(&*text, |(_, last)| last);
+    let column = last.chars().count() + 1;
     Some((line, column, *after.first()?))
 }
 
@@ -462,7 +463,7 @@ pub(crate) fn flat(words: &[Word], problems: &Problems) -> Vec<Setting> {
 
 fn no_block(word: &str) -> String {
     let blocks = || schema::keywords().filter(|keyword| keyword.place == Place::Block);
-    match schema::nearest(word, blocks().map(|keyword| keyword.name)) {
+    match schema::nearest(word, &mut blocks().map(|keyword| keyword.name)) {
         Some(meant) => format!("{word:?} opens no block; did you mean {meant:?}?"),
         None if schema::keywords().any(|keyword| keyword.name == word) => format!(
             "{word:?} opens no block; expected blanks in front of a setting, or one of {}",
@@ -490,7 +491,7 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
         return format!("{word:?} has no place in {block:?}; expected it {place}");
     }
     let here = schema::keywords().filter(|keyword| places.contains(&keyword.place));
-    match schema::nearest(word, here.map(|keyword| keyword.name)) {
+    match schema::nearest(word, &mut here.map(|keyword| keyword.name)) {
         Some(meant) => format!("{word:?} is no keyword; did you mean {meant:?}?"),
         None if places.is_empty() => {
             format!("{word:?} is no keyword; this version has no settings for {block:?}")

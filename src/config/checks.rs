@@ -33,6 +33,7 @@ use crate::net::dial::{Family, Target};
 use crate::net::port::Port;
 use crate::net::program;
 use crate::number;
+use crate::text::cut_last;
 use crate::units::Span;
 
 /// Whether checks of that kind wait for somebody else, and so have a timeout.
@@ -450,7 +451,7 @@ fn record_of(kind: Option<String>, record: &str) -> Result<(), Error> {
 
 /// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
 pub(super) fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
-    match target.rsplit_once(':') {
+    match cut_last(target, b':') {
         Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
         _ => Err(Error::invalid(format!(
             "{target:?} is not a target; expected HOST:PORT, with an IPv6 address in brackets"

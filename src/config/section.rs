@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::blocks::Setting;
 use super::problem::{At, Problems};
 use crate::error::Error;
-use crate::text::joined;
+use crate::text::{joined, place_of};
 use crate::units::Span;
 
 /// What stands for a byte in quotes, and is two characters without them.
@@ -54,7 +54,8 @@ impl<'a> Section<'a> {
     /// The bytes of the word that follows.
     pub(crate) fn bytes(&self, name: &str) -> Option<&'a [u8]> {
         let word = self.find(name)?.words.first()?;
-        if !word.is_quoted && ESCAPES.iter().any(|escape| word.text.contains(escape)) {
+        let has = |escape: &str| place_of(word.text.as_bytes(), escape.as_bytes()).is_some();
+        if !word.is_quoted && ESCAPES.iter().any(|escape| has(escape)) {
             let message = format!(
                 "a backslash stands for itself without quotes; expected \"{}\"",
                 word.text

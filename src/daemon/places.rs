@@ -68,10 +68,8 @@ impl Places {
         server: &HealthCheckServer,
     ) -> Result<(), Error> {
         let (new, old) = self.changed_since(before);
-        let is_blocked = |new: &Place| old.iter().any(|old| old.is_in_the_way_of(new));
-        let (blocked, free): (Vec<Place>, Vec<Place>) = new.into_iter().partition(is_blocked);
-        let blocks = |old: &Place| blocked.iter().any(|new| old.is_in_the_way_of(new));
-        let (in_the_way, gone): (Vec<Place>, Vec<Place>) = old.iter().cloned().partition(blocks);
+        let (blocked, free) = meeting(new, &old);
+        let (in_the_way, gone) = meeting(old, &blocked);
         listen(&free, server)?;
         // Free just now, and ours again at once: the same address with other rules, or the same
         // port of other addresses.
@@ -96,6 +94,12 @@ impl Places {
         }
         (new, old)
     }
+}
+
+/// Those of which the system has only one at a time with one of the others, and the rest.
+fn meeting(places: Vec<Place>, others: &[Place]) -> (Vec<Place>, Vec<Place>) {
+    let meets = |place: &Place| others.iter().any(|other| place.meets(other));
+    places.into_iter().partition(meets)
 }
 
 /// Listens in all of these places or in none.
@@ -127,7 +131,7 @@ impl Place {
     }
 
     /// Whether the system has only one of them at a time.
-    fn is_in_the_way_of(&self, other: &Place) -> bool {
+    fn meets(&self, other: &Place) -> bool {
         let (one, other) = (self.address(), other.address());
         let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
         let is_same = one.port() == other.port() && one.port() != 0;

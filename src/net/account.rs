@@ -37,7 +37,7 @@ impl Account {
                 error,
             )
         })?;
-        let found = find(&text, |account| account.name == name).ok_or_else(|| {
+        let found = find(&text, &|account| account.name == name).ok_or_else(|| {
             Error::invalid(format!("no user {name:?}; expected a name in {PASSWD}"))
         })?;
         if ![0, found.uid].contains(&effective_user()) {
@@ -52,7 +52,7 @@ impl Account {
     /// The one that we run as ourselves, if it has a name.
     pub(crate) fn own() -> Option<Account> {
         let own = effective_user();
-        find(&passwd().ok()?, |account| account.uid == own)
+        find(&passwd().ok()?, &|account| account.uid == own)
     }
 
     /// Whether a program has to change its user to run as this one.
@@ -67,7 +67,7 @@ fn passwd() -> io::Result<String> {
 }
 
 /// The first line that is meant; those that break the form are passed over.
-fn find(text: &str, is_meant: impl Fn(&Account) -> bool) -> Option<Account> {
+fn find(text: &str, is_meant: &dyn Fn(&Account) -> bool) -> Option<Account> {
     text.lines().filter_map(account).find(is_meant)
 }
 
@@ -105,14 +105,17 @@ empty:x:10:10:::
 
     #[test]
     fn lines_of_the_right_form_are_found_and_the_first_one_counts() {
-        let named = |name: &str| find(TEXT, |account| account.name == name);
+        let named = |name: &str| find(TEXT, &|account| account.name == name);
         let mail = named("mail").unwrap();
         assert_eq!(
             (mail.uid, mail.gid, mail.home.as_str()),
             (8, 12, "/var/mail")
         );
         assert_eq!(named("empty").unwrap().home, "/");
-        assert_eq!(find(TEXT, |account| account.uid == 0).unwrap().name, "root");
+        assert_eq!(
+            find(TEXT, &|account| account.uid == 0).unwrap().name,
+            "root"
+        );
         for name in ["", "#", "+", "short", "words", "mai", "# a remark"] {
             assert_eq!(named(name), None, "{name:?}");
         }
@@ -121,12 +124,12 @@ empty:x:10:10:::
     #[test]
     fn no_text_ends_in_a_panic() {
         for end in 0..=TEXT.len() {
-            let _ = find(&TEXT[..end], |_| false);
+            let _ = find(&TEXT[..end], &|_| false);
         }
         for at in 0..TEXT.len() {
             let mut bytes = TEXT.as_bytes().to_vec();
             bytes[at] ^= 0x08;
-            let _ = find(&String::from_utf8_lossy(&bytes), |_| false);
+            let _ = find(&String::from_utf8_lossy(&bytes), &|_| false);
         }
     }
 

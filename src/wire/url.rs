@@ -7,7 +7,7 @@
 use std::net::Ipv6Addr;
 
 use crate::error::Error;
-use crate::text::{cut, joined};
+use crate::text::{cut, cut_last, joined};
 
 /// The default port (RFC 9110 section 4.2.1).
 const PORT: u16 = 80;
@@ -83,7 +83,7 @@ impl Url {
             Some(b'/') => without_dots(location),
             Some(b'?') => format!("{path}{location}"),
             Some(_) => {
-                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let folder = cut_last(path, b'/').map_or("", |(folder, _)| folder);
                 without_dots(&format!("{folder}/{location}"))
             }
         };

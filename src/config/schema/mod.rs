@@ -173,7 +173,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Which of these a word most likely means: misspelt, or another program's word for it.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.collect();
     let word = word.to_ascii_lowercase();
     let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word);
@@ -227,8 +227,8 @@ mod tests {
             ("banana", None),
             ("x", None),
         ] {
-            let names = keywords().map(|keyword| keyword.name);
-            assert_eq!(nearest(word, names), meant, "{word}");
+            let mut names = keywords().map(|keyword| keyword.name);
+            assert_eq!(nearest(word, &mut names), meant, "{word}");
         }
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("abcd", "bacd"), 1);
