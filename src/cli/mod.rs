@@ -62,10 +62,10 @@ impl From<Exit> for ExitCode {
 /// The program.
 pub fn main() -> ExitCode {
     // What is not UTF-8 is no word that means anything here, and is shown as well as it can be.
-    let words: Vec<String> = env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let mut words = Vec::new();
+    for word in env::args_os().skip(1) {
+        words.push(word.to_string_lossy().into_owned());
+    }
     let (command, rest) = match words.split_first() {
         Some((command, rest)) => (command.as_str(), rest),
         None => {

@@ -25,13 +25,13 @@ pub(super) fn with_defaults(
     problems: &Problems,
 ) -> Vec<Setting> {
     let kind_name = kind.keyword.name;
-    let (mut settings, others): (Vec<Setting>, Vec<Setting>) = block
-        .settings
-        .iter()
-        .cloned()
-        .partition(|setting| setting.keyword.is_for(kind_name));
-    for other in others {
-        problems.error(other.at, not_for(other.keyword, kind_name));
+    let mut settings = Vec::new();
+    for setting in &block.settings {
+        if setting.keyword.is_for(kind_name) {
+            settings.push(setting.clone());
+        } else {
+            problems.error(setting.at, not_for(setting.keyword, kind_name));
+        }
     }
     let own: Vec<&'static str> = settings.iter().map(|it| it.keyword.name).collect();
     let is_own = |keyword: &str| own.contains(&keyword);

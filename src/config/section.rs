@@ -81,17 +81,24 @@ impl<'a> Section<'a> {
 
     /// One of these words, as what it stands for.
     pub(crate) fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let chosen = choices.get(self.chosen(name, &words)?);
+        chosen.map(|(_, value)| *value)
+    }
+
+    /// Which of these words follows.
+    fn chosen(&self, name: &str, words: &[&str]) -> Option<usize> {
         let setting = self.find(name)?;
         let text = setting.text();
-        let chosen = choices.iter().find(|(word, _)| *word == text);
+        let chosen = words.iter().position(|word| *word == text);
         if chosen.is_none() {
-            let words = joined(choices.iter().map(|(word, _)| word), ", ");
+            let words = joined(words, ", ");
             self.problems.error(
                 setting.value_at(),
                 format!("{text:?} is no choice here; expected {words}"),
             );
         }
-        chosen.map(|(_, value)| *value)
+        chosen
     }
 
     /// A whole number from `least` to `most`.

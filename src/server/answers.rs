@@ -103,10 +103,10 @@ const FAIL_STATUSES: usize = 200;
 
 /// A failure with a status of its own, made the first time that it is needed.
 fn failed_with(style: Style) -> Word {
-    static MADE: [OnceLock<Box<[String; 4]>>; FAIL_STATUSES] =
-        [const { OnceLock::new() }; FAIL_STATUSES];
+    static MADE: OnceLock<Vec<OnceLock<Box<[String; 4]>>>> = OnceLock::new();
+    let made = MADE.get_or_init(|| vec![OnceLock::new(); FAIL_STATUSES]);
     let status = style.status(State::Fail);
-    let Some(place) = MADE.get(usize::from(status.saturating_sub(FAIL_STATUS_MIN))) else {
+    let Some(place) = made.get(usize::from(status.saturating_sub(FAIL_STATUS_MIN))) else {
         return FAIL;
     };
     let made = place.get_or_init(|| Box::new(failure_with(status)));
