@@ -78,8 +78,10 @@ impl TrackFiles {
     /// Has the file say this value.
     pub(crate) fn set(&self, path: &Path, value: &str) {
         let mut wishes = locked(&self.0.wishes);
-        wishes.files.retain(|(other, _)| other != path);
-        wishes.failed.retain(|(other, _)| other != path);
+        let Wishes { files, failed, .. } = &mut *wishes;
+        for wished in [files, failed] {
+            wished.retain(|(other, _)| other != path);
+        }
         wishes.files.push((path.to_path_buf(), value.to_string()));
         self.0.changed.notify_all();
     }

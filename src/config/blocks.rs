@@ -35,14 +35,10 @@ impl Setting {
 
     /// Whether it says the same, wherever it stands.
     pub(crate) fn says_as(&self, other: &Setting) -> bool {
-        let bytes = |setting: &Setting| -> Vec<Vec<u8>> {
-            setting
-                .words
-                .iter()
-                .map(|word| word.bytes.clone())
-                .collect()
-        };
-        self.keyword.name == other.keyword.name && bytes(self) == bytes(other)
+        let same = |(one, other): (&Word, &Word)| one.bytes == other.bytes;
+        self.keyword.name == other.keyword.name
+            && self.words.len() == other.words.len()
+            && self.words.iter().zip(&other.words).all(same)
     }
 }
 

@@ -186,12 +186,12 @@ impl ComponentPlan {
 
     /// Whether it would run as the other does, so that the other can go on.
     pub(crate) fn runs_as(&self, other: &ComponentPlan) -> bool {
-        same_settings(&self.settings, &other.settings, |_| true)
+        same_settings(&self.settings, &other.settings, &|_| true)
     }
 
     /// Whether it asks the same question as the other, however it judges the answers.
     pub(crate) fn asks_as(&self, other: &ComponentPlan) -> bool {
-        same_settings(&self.settings, &other.settings, |setting| {
+        same_settings(&self.settings, &other.settings, &|setting| {
             matches!(setting.keyword.place, Place::Kind | Place::Check)
         })
     }
@@ -247,7 +247,7 @@ impl fmt::Debug for ComponentPlan {
     }
 }
 
-fn same_settings(one: &[Setting], other: &[Setting], counts: impl Fn(&Setting) -> bool) -> bool {
+fn same_settings(one: &[Setting], other: &[Setting], counts: &dyn Fn(&Setting) -> bool) -> bool {
     let one: Vec<&Setting> = one.iter().filter(|setting| counts(setting)).collect();
     let other: Vec<&Setting> = other.iter().filter(|setting| counts(setting)).collect();
     let found = |setting: &&Setting| other.iter().any(|other| other.says_as(setting));
