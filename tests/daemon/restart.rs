@@ -249,7 +249,9 @@ fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
     house.configure(&config());
     house.start();
     assert_eq!(house.word("/latched"), "FAIL");
-    assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
+    eventually("a run says why", || {
+        house.status().of("latched", "reason") == "\"awaits reset\""
+    });
     assert!(house.status().of("plain", "maint").contains("drain"));
     house
         .daemon()
