@@ -19,14 +19,18 @@ fn check(words: &[String]) -> Result<Exit, Exit> {
     let read = plan::read(&path);
     complain(&read.report());
     let name = path.display();
-    let (errors, warnings) = (read.count(Severity::Error), read.count(Severity::Warning));
+    let errors = read.count(Severity::Error);
+    let warnings = counted(read.count(Severity::Warning), "warning");
     let Some(plan) = read.plan else {
-        complain(&format!("{name}: {errors} wrong, {warnings} warnings\n"));
+        complain(&format!("{name}: {errors} wrong, {warnings}\n"));
         return Ok(Exit::Config);
     };
-    let components = plan.components.len();
-    say(&format!(
-        "{name}: can be used; {components} components, {warnings} warnings\n"
-    ));
+    let components = counted(plan.components.len(), "component");
+    say(&format!("{name}: can be used; {components}, {warnings}\n"));
     Ok(Exit::Ok)
+}
+
+fn counted(count: usize, one: &str) -> String {
+    let more = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{more}")
 }

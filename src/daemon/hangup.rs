@@ -2,6 +2,7 @@
 //! is gone may take for ever to read, and the signal that ends the daemon is to be heard meanwhile.
 #![forbid(unsafe_code)]
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 
 use super::{Daemon, tell_of};
@@ -70,11 +71,13 @@ impl Hangups {
         tell_of(log, self.manager.reloading());
         // However long another takes, this one was asked for by somebody who waits for no answer.
         let mut in_force = locked(&self.daemon.in_force);
-        let taken = self.daemon.reload_from(&mut in_force);
+        // A panic is in the log; the next reload is to be one.
+        let taken =
+            panic::catch_unwind(AssertUnwindSafe(|| self.daemon.reload_from(&mut in_force)));
         drop(in_force);
         let status = match taken {
-            Ok(generation) => format!("answering, generation {generation}"),
-            Err(_) => String::from("answering, a new configuration was refused"),
+            Ok(Ok(generation)) => format!("answering, generation {generation}"),
+            _ => String::from("answering, a new configuration was refused"),
         };
         tell_of(log, self.manager.ready(&status));
     }

@@ -198,17 +198,20 @@ impl Keep {
         }
     }
 
-    /// Forgets the maintenance of components that there are not any more.
+    /// Forgets what is known of components that there are not any more, their maintenance too.
     pub(super) fn forget_strangers(&self, components: &Components) {
-        for known in &mut *locked(&self.known) {
+        locked(&self.known).retain(|known| {
             let name = known.name.as_str();
-            if known.is_in_maintenance && components.find(name.as_bytes()).is_none() {
-                known.is_in_maintenance = false;
+            if components.find(name.as_bytes()).is_some() {
+                return true;
+            }
+            if known.is_in_maintenance {
                 let text = format_args!("the maintenance of {name:?} is forgotten with it");
                 self.log.line(Level::Notice, text);
                 self.remove(&maintenance(name));
             }
-        }
+            false
+        });
     }
 
     /// Maintenance ended, unless it is in another by now.
@@ -322,6 +325,7 @@ fn maint_of(stored: &Stored, now: Moment) -> Option<Maint> {
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
+    use std::sync::Arc;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -405,6 +409,19 @@ mod tests {
         assert!(keep.maint("b", now).is_none());
         drop(keep);
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_known_of_one_that_is_gone() {
+        let clock = ManualClock::new();
+        let keep = Keep::open(None, Log::none()).unwrap();
+        for number in 0..100 {
+            let name = number.to_string();
+            keep.judged(&name, State::Fail, clock.now());
+            keep.reset(&name, clock.now()).unwrap();
+            keep.forget_strangers(&Components::new(Arc::new(clock.clone())));
+            assert_eq!(locked(&keep.known).len(), 0);
+        }
     }
 
     #[test]

@@ -289,10 +289,7 @@ impl Daemon {
             }
             let posts = running.as_ref().and_then(|running| running.on_post());
             let resumed = Resumed {
-                state: match old {
-                    Some(old) => resumed(old, plan, running.as_deref()),
-                    None => self.kept_state(plan),
-                },
+                state: self.resumed(old, plan, running.as_deref()),
                 reports: posts.and_then(OnPost::reports),
             };
             let mut built = build::build(plan, resumed, &Arc::downgrade(table), &self.clock)?;
@@ -316,10 +313,28 @@ impl Daemon {
         Ok(list)
     }
 
-    /// What was kept of a component before this start.
-    fn kept_state(&self, plan: &ComponentPlan) -> Option<State> {
-        let is_due = plan.reset.is_some() && self.keep.was_due(&plan.name);
-        is_due.then_some(State::Fail)
+    /// The state that goes on in a component that is new or takes the place of another: a reset
+    /// that is due, or is kept for who has none yet, and what is known as long as the same question
+    /// is asked.
+    fn resumed(
+        &self,
+        old: Option<&ComponentPlan>,
+        new: &ComponentPlan,
+        running: Option<&Component>,
+    ) -> Option<State> {
+        let had_reset = old.is_some_and(|old| old.reset.is_some());
+        let is_due = |name| {
+            if had_reset {
+                self.is_due(name)
+            } else {
+                self.keep.was_due(name)
+            }
+        };
+        if new.reset.is_some() && is_due(&new.name) {
+            return Some(State::Fail);
+        }
+        let state = running?.board().judged();
+        (old?.asks_as(new) && state != State::Unknown).then_some(state)
     }
 
     /// A reset that is due is a human's to give, not an editor's.
@@ -458,15 +473,6 @@ impl OnPost for KeptReset {
         let reply = self.inner.reset_by_admin(state)?;
         Some(self.keep(reply))
     }
-}
-
-/// The state that goes on in a component that takes the place of another: a reset that is due, and
-/// what is known as long as the same question is asked.
-fn resumed(old: &ComponentPlan, new: &ComponentPlan, running: Option<&Component>) -> Option<State> {
-    let state = running?.board().judged();
-    let is_due = state == State::Fail && old.reset.is_some() && new.reset.is_some();
-    let goes_on = old.asks_as(new) && state != State::Unknown;
-    (is_due || goes_on).then_some(state)
 }
 
 /// So much later than the one before the next of many checks begins, where its pace allows.

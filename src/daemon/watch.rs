@@ -68,8 +68,10 @@ impl Watch {
         });
         let mut followed: Vec<Followed> = followed.collect();
         order::sort(&mut followed, |one, other| one.name.cmp(&other.name));
-        let before = std::mem::replace(&mut *locked(&self.0.followed), followed.clone());
-        for new in followed {
+        // Held to the end, so that what happens meanwhile is written after what is known now.
+        let mut current = locked(&self.0.followed);
+        let before = std::mem::replace(&mut *current, followed);
+        for new in current.iter() {
             let old = find(&before, &new.name).and_then(|old| old.track.as_ref());
             if let (Some(track), true) = (&new.track, old != new.track.as_ref()) {
                 self.0.write_known(&new.name, track);

@@ -105,6 +105,11 @@ fn report_on(case: &Case) -> Option<String> {
     Some(report_of(&case.name, &said).replace(&place, "@DIR@"))
 }
 
+fn counted(warnings: usize) -> String {
+    let more = if warnings == 1 { "" } else { "s" };
+    format!("{warnings} warning{more}")
+}
+
 /// The report itself, after a look at everything that has to be the same in all.
 fn report_of(name: &str, said: &Said) -> String {
     let Said { code, out, errors } = said;
@@ -113,7 +118,7 @@ fn report_of(name: &str, said: &Said) -> String {
     let warnings = heads().filter(|line| line.contains(": warning: ")).count();
     if *code == 0 {
         assert_eq!(heads().count(), warnings, "{name}: {errors}");
-        let told = format!(" components, {warnings} warnings\n");
+        let told = format!(", {}\n", counted(warnings));
         assert!(
             out.starts_with("failover.conf: can be used; "),
             "{name}: {out}"
@@ -123,7 +128,7 @@ fn report_of(name: &str, said: &Said) -> String {
     }
     assert_eq!((*code, out.as_str()), (78, ""), "{name}: {errors}");
     let wrong = heads().count() - warnings - 1;
-    let told = format!("failover.conf: {wrong} wrong, {warnings} warnings\n");
+    let told = format!("failover.conf: {wrong} wrong, {}\n", counted(warnings));
     let report = errors.strip_suffix(&told);
     let report = report.unwrap_or_else(|| panic!("{name}: no {told:?} in {errors}"));
     for line in report.lines().filter(is_place) {

@@ -1,5 +1,7 @@
 //! Components that are made of others, depend on others, or are asked only while others are well.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::TcpListener;
 
 use crate::house::{House, QUICK, empty, house};
@@ -194,4 +196,45 @@ fn what_is_asked_only_behind_a_live_uplink_is_not_asked_behind_a_dead_one() {
     assert!(line.contains("component=behind"), "{line}");
     house.write("uplink", "");
     house.comes_to("/behind", "OK");
+}
+
+/// What a balancer that goes by `/web` has its server log: a request with this status if it may.
+fn balance(house: &House, status: u16) {
+    if house.word("/web") == "OK" {
+        let line = format!("::1 - - [21/Nov/2026:06:26:41 +0000] \"GET / HTTP/1.1\" {status} 2\n");
+        let mut log = OpenOptions::new().append(true).open(house.path("log"));
+        log.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn what_watches_traffic_comes_back_with_what_asks_and_not_by_itself() {
+    let mut house = empty();
+    house.write("page", "");
+    house.write("log", "");
+    house.configure(&format!(
+        "{QUICK}component traffic\n access-log DIR/log\n window 200ms\n min-requests 1\n \
+         stale-after 1s\n\
+         component page\n file DIR/page\n\
+         component web\n any-of page traffic\n stale-after 1s\n\
+         component strict\n all-of page traffic\n stale-after 1s\n"
+    ));
+    house.start();
+    let balanced_to = |status, name: &str, word: &str| {
+        eventually(&format!("{name} is {word}"), || {
+            balance(&house, status);
+            house.word(name) == word
+        });
+    };
+    balanced_to(200, "/strict", "OK");
+    balanced_to(500, "/strict", "FAIL");
+    assert_eq!(house.word("/web"), "OK", "one of the two is well");
+    house.remove("page");
+    balanced_to(500, "/web", "FAIL");
+    balanced_to(500, "/traffic", "ERROR");
+    house.write("page", "");
+    house.comes_to("/web", "OK");
+    house.comes_to("/strict", "ERROR");
+    assert_eq!(house.word("/traffic"), "ERROR");
+    balanced_to(200, "/strict", "OK");
 }

@@ -249,11 +249,34 @@ fn what_is_kept_of_a_component_that_is_gone_stays_over_a_restart() {
     house.configure(&config());
     house.start();
     assert_eq!(house.word("/latched"), "FAIL");
-    assert_eq!(house.status().of("latched", "reason"), "\"awaits reset\"");
+    eventually("a run says why", || {
+        house.status().of("latched", "reason") == "\"awaits reset\""
+    });
     assert!(house.status().of("plain", "maint").contains("drain"));
     house
         .daemon()
         .line_with("the maintenance of \"wrong/name\" has no place");
+}
+
+#[test]
+fn a_reset_that_is_kept_has_its_place_again_once_a_reload_brings_it() {
+    let mut house = with_two_latched();
+    eventually("it is on the disk", || {
+        state_of(&house, "latch/latched").contains("due")
+    });
+    house.end_by("-TERM");
+    house.configure(&config().replace("latched\n manual-reset", "latched"));
+    house.start();
+    house.comes_to("/latched", "OK");
+    house
+        .daemon()
+        .line_with("the manual reset that is due of \"latched\" has no place");
+    house.reload(&config());
+    assert_eq!(house.word("/latched"), "FAIL");
+    let (status, said) = house.admin("POST", "/-/reset/latched", "");
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(state_of(&house, "latch/latched"), "");
+    house.comes_to("/latched", "OK");
 }
 
 #[test]

@@ -101,7 +101,8 @@ pub(super) const KINDS: &[Keyword] = &[
         Form::Words(2),
         "SOCKET BACKEND/SERVER",
         "Judges the real traffic of a server by HAProxy's own counters. SOCKET is the path of its\n\
-         stats socket or HOST:PORT.",
+         stats socket or HOST:PORT. Without traffic it is unknown: where a balancer goes by it,\n\
+         make it part of an any-of with a check that asks, or it never comes back.",
         "haproxy-traffic /run/haproxy/admin.sock web/web1",
     ),
     Keyword::new(
@@ -109,7 +110,8 @@ pub(super) const KINDS: &[Keyword] = &[
         "access-log",
         Form::Words(1),
         "FILE",
-        "Judges the real traffic by an access log of nginx, Apache or HAProxy, as it is written.",
+        "Judges the real traffic by an access log of nginx, Apache or HAProxy, as it is written.\n\
+         Where a balancer goes by it, see 'haproxy-traffic'.",
         "access-log /var/log/nginx/access.log",
     ),
     Keyword::new(
