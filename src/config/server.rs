@@ -72,10 +72,10 @@ impl Credential {
 impl ServerPlan {
     pub(crate) fn read(section: &Section<'_>) -> ServerPlan {
         let problems = section.problems;
-        let mut listens: Vec<Listen> = section
-            .all("listen")
-            .filter_map(|setting| listen(setting, problems))
-            .collect();
+        let mut listens = Vec::new();
+        for setting in section.all("listen") {
+            listens.extend(listen(setting, problems));
+        }
         if !section.has("listen") {
             // Invariant: a constant that a test reads.
             listens.extend(LISTEN.parse().ok().map(|address| Listen {
@@ -84,7 +84,6 @@ impl ServerPlan {
                 allow: Vec::new(),
             }));
         }
-        let agents = section.all("agent-listen");
         let controls = section.words("agent-controls");
         if let Some(setting) = section.find("agent-controls") {
             if !section.has("agent-listen") {
@@ -98,13 +97,16 @@ impl ServerPlan {
                 }
             }
         }
-        let agents = agents.filter_map(|setting| agent(setting, &controls, problems));
+        let mut agents = Vec::new();
+        for setting in section.all("agent-listen") {
+            agents.extend(agent(setting, &controls, problems));
+        }
         addresses_once(section);
         let state_dir = section.text("state-dir").map(PathBuf::from);
         let default = section.find("default");
         ServerPlan {
             listens,
-            agents: agents.collect(),
+            agents,
             agent_components: agent_components(section),
             default: default.map(|setting| (setting.text(), setting.value_at())),
             admin_socket: admin_socket_of(section).inspect(|path| socket_fits(section, path)),
@@ -217,12 +219,15 @@ fn listen(setting: &Setting, problems: &Problems) -> Option<Listen> {
 
 /// `agent-listen ADDRESS component NAME`.
 fn agent_components(section: &Section<'_>) -> Vec<(String, At)> {
-    let named = section.all("agent-listen");
-    let named = named.filter_map(|setting| match setting.words.as_slice() {
-        [_, word, name, ..] if word.text == "component" => Some((name.text.clone(), name.at)),
-        _ => None,
-    });
-    named.collect()
+    let mut named = Vec::new();
+    for setting in section.all("agent-listen") {
+        if let [_, word, name, ..] = setting.words.as_slice() {
+            if word.text == "component" {
+                named.push((name.text.clone(), name.at));
+            }
+        }
+    }
+    named
 }
 
 fn agent(setting: &Setting, controls: &[String], problems: &Problems) -> Option<Agent> {
