@@ -274,14 +274,14 @@ impl Running {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::time::Instant;
 
     /// Far above what anything here takes.
-    const LONG: Duration = Duration::from_secs(30);
+    pub(in crate::net) const LONG: Duration = Duration::from_secs(30);
 
-    fn shell<'a>(arguments: &'a [String], timeout: Duration) -> Run<'a> {
+    pub(in crate::net) fn shell<'a>(arguments: &'a [String], timeout: Duration) -> Run<'a> {
         Run {
             program: Path::new("/bin/sh"),
             arguments,
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    fn words(script: &str) -> [String; 2] {
+    pub(in crate::net) fn words(script: &str) -> [String; 2] {
         ["-c".to_string(), script.to_string()]
     }
 

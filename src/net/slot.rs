@@ -178,26 +178,9 @@ fn is_there(child: &Child) -> bool {
 mod tests {
     use super::*;
     use crate::net::child::End;
+    use crate::net::child::tests::{LONG, shell, words};
     use std::path::Path;
     use std::time::Instant;
-
-    /// Far above what anything here takes.
-    const LONG: Duration = Duration::from_secs(30);
-
-    fn shell<'a>(arguments: &'a [String], timeout: Duration) -> Run<'a> {
-        Run {
-            program: Path::new("/bin/sh"),
-            arguments,
-            environment: &[],
-            account: None,
-            timeout,
-            kept_max: 100,
-        }
-    }
-
-    fn words(script: &str) -> [String; 2] {
-        ["-c".to_string(), script.to_string()]
-    }
 
     /// A slot in which this one could not be killed.
     fn left_with(child: Child) -> Slot {
