@@ -105,8 +105,11 @@ impl Haproxy {
     fn start(program: &Path, origin: &Origin, dead: SocketAddr) -> Haproxy {
         let folder = Folder::new("traffic");
         let (socket, syslog) = (folder.file("stats"), folder.file("syslog"));
+        // Of one thread: where two want to write to its output at once, HAProxy waits a moment for
+        // the other and then drops the line.
         let config = format!(
             "global\n\
+             \x20   nbthread 1\n\
              \x20   stats socket {} mode 600 level admin\n\
              \x20   log stdout format raw local0\n\
              \x20   log {} format rfc5424 local0\n\
