@@ -217,8 +217,10 @@ impl Dispatcher {
             }
             if dropped > 0 {
                 locked(&self.kept).dropped += dropped;
-                let text = format_args!("{dropped} events were dropped");
-                log.line(Level::Warning, text);
+                log.line(
+                    Level::Warning,
+                    format_args!("{dropped} events were dropped"),
+                );
             }
             self.log_folded(log, self.clock.now());
             // Not kept alive while nothing happens.

@@ -176,8 +176,11 @@ pub(super) fn feed_watchdog(
         loop {
             if server.is_live() {
                 if let Err(error) = manager.watchdog() {
-                    let text = format_args!("the watchdog could not be fed: {error}");
-                    complaints.line(&log, Level::Warning, text);
+                    complaints.line(
+                        &log,
+                        Level::Warning,
+                        format_args!("the watchdog could not be fed: {error}"),
+                    );
                 }
             }
             // Twice as often as it has to be (sd_watchdog_enabled(3)).
