@@ -152,7 +152,8 @@ const COMMANDS: &[(&str, &str)] = &[
     metrics    what /metrics says
     all        the whole manual
 
-  --help or -h after a command is its page, too.
+  --help or -h after a command is its page, too. Options stand before or after a
+  command's other words; those of 'probe' before them.
 ",
     ),
     (
