@@ -15,7 +15,7 @@ use crate::check::prober::{Schedule, Settings};
 pub(crate) use crate::check::turn::{Answer, Asker};
 use crate::check::turn::{Turn, answer_all, take_late};
 use crate::clock::{Bell, Clock, Moment, locked};
-use crate::health::maint::Maint;
+use crate::health::maint::{Maint, Mode};
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// What is known of a check at some moment.
@@ -146,6 +146,16 @@ impl Board {
             State::Unknown
         } else {
             known.held.state
+        }
+    }
+
+    /// The state that a hold keeps: what is answered, and of one that is drained what is judged.
+    pub(crate) fn state_to_hold(&self) -> State {
+        let is_drained = |maint: Maint| maint.mode == Mode::Drain;
+        if self.published().maint.is_some_and(is_drained) {
+            self.judged()
+        } else {
+            self.state()
         }
     }
 
