@@ -20,7 +20,7 @@ fn maint(words: &[String]) -> Result<Exit, Exit> {
     };
     let mut form = format!("mode={}", form_value(mode));
     while let Some((word, after)) = rest.split_first() {
-        if !matches!(word.as_str(), "for" | "because") {
+        if !matches!(*word, "for" | "because") {
             let expected = "expected for DURATION or because \"TEXT\"";
             return Err(words.wrong(&format!("unexpected {word:?}; {expected}")));
         }

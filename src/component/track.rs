@@ -109,11 +109,11 @@ impl Shared {
             wishes.is_writing = false;
             named.retain(|other| written.is_err() || *other != path);
             if let Err(error) = written {
-                let text = format_args!("track-file {path:?} cannot be written: {error}");
+                let text = format!("track-file {path:?} cannot be written: {error}");
                 if named.contains(&path) {
-                    complaints.line(&self.log, Level::Error, text);
+                    complaints.line(&self.log, Level::Error, format_args!("{text}"));
                 } else {
-                    self.log.line(Level::Error, text);
+                    self.log.line(Level::Error, format_args!("{text}"));
                     named.push(path.clone());
                 }
                 wishes.failed.push((path, value));

@@ -235,8 +235,10 @@ impl Daemon {
             Some(socket) => socket.display().to_string(),
             None => String::from("none"),
         };
-        let text = format_args!("configuration {path}: components={count} admin-socket={socket}");
-        self.log.line(Level::Notice, text);
+        self.log.line(
+            Level::Notice,
+            format_args!("configuration {path}: components={count} admin-socket={socket}"),
+        );
         for address in self.server.addresses() {
             self.log
                 .line(Level::Notice, format_args!("listening on {address}"));

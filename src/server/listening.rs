@@ -425,13 +425,18 @@ impl Shared {
         for settings in mem::take(&mut listeners.waiting) {
             match self.listen_again(&mut listeners, &settings) {
                 Ok(address) => {
-                    let text = format_args!("listening on {address}, which is there now");
-                    self.log.line(Level::Notice, text);
+                    self.log.line(
+                        Level::Notice,
+                        format_args!("listening on {address}, which is there now"),
+                    );
                 }
                 Err(error) => {
                     if let Some(error) = error {
-                        let text = format_args!("{error:?}; it is tried again");
-                        self.complaints.line(&self.log, Level::Error, text);
+                        self.complaints.line(
+                            &self.log,
+                            Level::Error,
+                            format_args!("{error:?}; it is tried again"),
+                        );
                     }
                     listeners.waiting.push(settings);
                 }
