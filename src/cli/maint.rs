@@ -23,7 +23,7 @@ fn maint(words: &[String]) -> Result<Exit, Exit> {
         let Some((value, others)) = after.split_first() else {
             return Err(words.wrong(&format!("{word:?} is followed by nothing")));
         };
-        if !matches!(word.as_str(), "for" | "because") {
+        if !matches!(*word, "for" | "because") {
             return Err(words.wrong(&format!("unexpected {word:?}")));
         }
         form += &format!("&{word}={}", form_value(value));

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use super::fold::{self, Fold};
 use super::{Component, blamed};
-use crate::check::board::News;
 use crate::clock::{Bell, Clock, Moment, Waiter, locked};
 use crate::error::Error;
 use crate::event::{Event, What};
@@ -102,9 +101,15 @@ impl Dispatcher {
         });
         // Weak, since the board is the component's and would otherwise keep us for ever.
         let (dispatcher, name) = (Arc::downgrade(self), component.name().to_string());
-        component.board().watch(Box::new(move |news| {
+        component.board().watch(Box::new(move |at, what| {
             if let Some(dispatcher) = dispatcher.upgrade() {
-                dispatcher.take(event_of(&name, news));
+                dispatcher.take(Event {
+                    at,
+                    component: name.clone(),
+                    what,
+                    sequence: 0,
+                    blamed: None,
+                });
             }
         }));
         self.bell.ring();
@@ -324,7 +329,7 @@ fn next_look(components: &[Arc<Component>]) -> Option<Moment> {
 
 /// Has what is made of a component that changed look again.
 fn nudge_followers(event: &Event, components: &[Arc<Component>]) {
-    if !matches!(event.what, What::Changed { .. }) {
+    if !matches!(event.what, What::Changed(_)) {
         return;
     }
     for component in components {
@@ -336,64 +341,12 @@ fn nudge_followers(event: &Event, components: &[Arc<Component>]) {
 
 /// Which component explains a change for the worse.
 fn blamed_for(event: &Event, components: &[Arc<Component>]) -> Option<String> {
-    let is_worse = matches!(&event.what, What::Changed { to, .. } if *to != State::Ok);
+    let is_worse = matches!(&event.what, What::Changed(change) if change.to != State::Ok);
     let is_it = |component: &&Arc<Component>| component.name() == event.component;
     let component = components.iter().rev().find(is_it)?;
     if is_worse {
         blamed(component, components)
     } else {
         None
-    }
-}
-
-fn event_of(component: &str, news: News) -> Event {
-    let (at, what) = match news {
-        News::Changed {
-            at,
-            from,
-            to,
-            published,
-        } => {
-            let what = What::Changed {
-                from,
-                to,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-                runs: published.runs,
-            };
-            (at, what)
-        }
-        News::Judged {
-            at,
-            from,
-            to,
-            published,
-        } => {
-            let what = What::Judged {
-                from,
-                to,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-                runs: published.runs,
-            };
-            (at, what)
-        }
-        News::Settled { at, published } => {
-            let what = What::Settled {
-                state: published.standing.state,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-            };
-            (at, what)
-        }
-        News::Maintenance { at, maint } => (at, What::Maintenance { maint }),
-        News::Panicked { at, message } => (at, What::Panicked { message }),
-    };
-    Event {
-        at,
-        component: component.to_string(),
-        what,
-        sequence: 0,
-        blamed: None,
     }
 }

@@ -98,7 +98,7 @@ impl Shared {
             return;
         };
         match &event.what {
-            What::Changed { to, .. } => self.track(&followed, *to),
+            What::Changed(change) => self.track(&followed, change.to),
             What::Settled { state, .. } => self.track(&followed, *state),
             What::Maintenance { maint: None } => self.maint_ended(name),
             _ => {}
@@ -107,8 +107,8 @@ impl Shared {
             if let Some(component) = self.components.find(name.as_bytes()) {
                 // Told so late that it has failed again: that is a failure of its own.
                 if matches!(
-                    event.what,
-                    What::Changed { to: State::Ok, .. } | What::Judged { to: State::Ok, .. }
+                    &event.what,
+                    What::Changed(change) | What::Judged(change) if change.to == State::Ok
                 ) {
                     self.keep.judged(name, State::Ok, event.at);
                 }

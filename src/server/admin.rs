@@ -298,7 +298,7 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
         };
         return Ok(Reply::new(200, format!("{name} {said}")));
     }
-    let state = component.board().state();
+    let state = component.board().state_to_hold();
     let mode = mode_of(word, state).map_err(|error| unusable(&error.to_string()))?;
     if word == "hold" && state == State::Unknown {
         return Err(conflict(&format!(

@@ -29,9 +29,7 @@ fn served(clock: &ManualClock, background: Background) -> (Served, Receiver<Even
 #[track_caller]
 fn change(events: &Receiver<Event>) -> (State, State, String) {
     match events.recv_timeout(PATIENCE).expect("an event").what {
-        What::Changed {
-            from, to, outcome, ..
-        } => (from, to, outcome.reason.to_string()),
+        What::Changed(change) => (change.from, change.to, change.outcome.reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
@@ -125,11 +123,12 @@ fn events_are_told_in_the_order_in_which_they_happened() {
         assert_eq!(event.component, "mail");
         assert!(event.at >= at);
         at = event.at;
-        let What::Changed { from, to, runs, .. } = event.what else {
+        let What::Changed(change) = event.what else {
             panic!("{:?}", event.what);
         };
         let expected = [(State::Ok, State::Fail), (State::Fail, State::Ok)][n % 2];
-        assert_eq!(((from, to), runs), (expected, n as u64 + 1));
+        assert_eq!((change.from, change.to), expected);
+        assert_eq!(change.runs, n as u64 + 1);
         clock.advance_and_settle(SECOND);
     }
 }
@@ -153,7 +152,7 @@ fn a_panic_is_told_once_until_it_is_over() {
     }
     let told = |event: Event| match event.what {
         What::Panicked { message } => message,
-        What::Changed { from, to, .. } => format!("{from} -> {to}"),
+        What::Changed(change) => format!("{} -> {}", change.from, change.to),
         other => panic!("{other:?}"),
     };
     let told: Vec<String> = (0..4)
