@@ -85,7 +85,7 @@ fn children_of(parent: u32) -> Vec<(u32, String)> {
 fn process_1_reaps_what_its_programs_leave_behind_and_takes_no_status_from_them() {
     let mut house = empty();
     house.configure(&format!(
-        "{QUICK}component a\n exec sh -c \"setsid -f true; sleep 1000 & exit 0\"\n"
+        "{QUICK}component a\n exec sh -c \"setsid -f true; sleep 1000 & exit 0\"\n timeout 30s\n"
     ));
     let apart = ["-rpf", "--kill-child", "--mount-proc"];
     let can = Command::new("unshare").args(apart).arg("true").output();
