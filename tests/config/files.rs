@@ -200,3 +200,29 @@ fn what_everybody_may_write_may_run_programs_where_it_is_mounted_read_only_for_a
     let refused = ends.iter().filter(|line| line.contains("has mode 777; "));
     assert!(refused.count() >= 2, "{ends:?}");
 }
+
+#[test]
+fn a_track_file_that_could_not_be_written_is_warned_of() {
+    let folder = Folder::new();
+    folder.write("file", b"", 0o600);
+    for (place, why) in [
+        ("none", "No such file or directory (os error 2)"),
+        ("file", "Not a directory (os error 20)"),
+    ] {
+        let place = folder.path().join(place);
+        let said = folder.check(&format!(
+            "component a\n file /\n track-file {}/web\n",
+            place.display()
+        ));
+        let told = format!(
+            "failover.conf:3:13: warning: track-file {:?} could not be written now: {why}; make \
+             its folder {place:?}, writable for the daemon's user, before the daemon starts",
+            place.join("web")
+        );
+        assert!(said.errors.starts_with(&told), "{}", said.errors);
+        assert_eq!(said.code, 0);
+    }
+    let here = folder.path().display();
+    let said = folder.check(&format!("component a\n file /\n track-file {here}/web\n"));
+    assert_eq!((said.code, said.errors.as_str()), (0, ""));
+}
