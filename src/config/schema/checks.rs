@@ -82,7 +82,8 @@ pub(super) const KINDS: &[Keyword] = &[
         "PROGRAM [ARGUMENT...]",
         "Runs a program, without a shell. Exit code 0 is ok, any other failed; see 'exit-codes'.\n\
          A program that others may write or replace is not run, nor one that stands in a\n\
-         configuration of which that is so; a sticky folder such as /tmp will do for that.",
+         configuration of which that is so; a sticky folder such as /tmp will do for that.\n\
+         Nobody writes what is mounted read-only, such as a ConfigMap.",
         "exec /usr/lib/failover/check-queue --max 100",
     ),
     Keyword::new(
