@@ -414,7 +414,9 @@ fn matching(path: &Path, written: &str) -> Result<Vec<PathBuf>, String> {
             files.push(entry.path());
         }
     }
-    order::sort(&mut files, Ord::cmp);
+    order::sort(&mut files, |one, other| {
+        one.as_os_str().cmp(other.as_os_str())
+    });
     Ok(files)
 }
 
