@@ -119,6 +119,20 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
 }
 
 #[test]
+fn what_is_wrong_about_maintenance_is_named_with_what_may_stand_there() {
+    for words in [
+        &["maint", "web", "drain", "1h"][..],
+        &["maint", "web", "drain", "1h", "because", "x"],
+        &["maint", "web", "drain", "because", "new", "1h"],
+    ] {
+        let (code, _, said) = run(words);
+        let expected = "unexpected \"1h\"; expected for DURATION or because \"TEXT\"\n";
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(code, 64);
+    }
+}
+
+#[test]
 fn what_stands_twice_is_a_usage_error() {
     for (command, option) in [("status", "--json"), ("events", "--follow")] {
         let (code, out, errors) = run(&[command, option, "-s", "/none", option]);

@@ -144,9 +144,13 @@ fn judge(path: &Path, about: &Metadata, sticky: Sticky) -> Result<(), Unfit> {
     let (mode, path) = (about.mode() & 0o7777, path.display());
     let is_safe = sticky == Sticky::IsSafe && about.is_dir() && mode & STICKY != 0;
     if mode & WRITABLE_BY_OTHERS != 0 && !is_safe {
-        let message = format!(
-            "{path} has mode {mode:o}; expected writable by its owner only: chmod go-w {path}"
-        );
+        // A sticky directory is meant to be everybody's: it is the program that has to move.
+        let message = match mode & STICKY {
+            0 => format!(
+                "{path} has mode {mode:o}; expected writable by its owner only: chmod go-w {path}"
+            ),
+            _ => format!("{path} is for everybody; expected a folder that only its owner writes"),
+        };
         return Err(Unfit::Unsafe(message));
     }
     Ok(())
@@ -183,7 +187,12 @@ mod tests {
     #[test]
     fn a_place_for_everybody_is_refused_even_if_sticky() {
         for path in ["/tmp/script", "/usr/../tmp/../bin/sh", "/dev/shm/a/b"] {
-            assert!(refusal(path).contains("expected writable by its owner only"));
+            let message = refusal(path);
+            assert!(
+                message.contains(" is for everybody; expected "),
+                "{message}"
+            );
+            assert!(!message.contains("chmod"), "{message}");
         }
         // What is at the end counts as well.
         assert!(refusal("/dev/null").starts_with("/dev/null has mode 666"));

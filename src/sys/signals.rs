@@ -41,21 +41,41 @@ pub struct Signals {
 #[derive(Clone, Copy, Debug)]
 struct SigSet([u8; 128]);
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const SIG_BLOCK: c_int = 1;
 #[cfg(all(
     target_os = "linux",
-    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+    not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))
 ))]
 const SIG_BLOCK: c_int = 0;
 #[cfg(not(target_os = "linux"))]
 const SIG_BLOCK: c_int = 1;
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const SIG_SETMASK: c_int = 3;
 #[cfg(all(
     target_os = "linux",
-    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+    not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))
 ))]
 const SIG_SETMASK: c_int = 2;
 #[cfg(not(target_os = "linux"))]

@@ -264,7 +264,7 @@ pub(super) const SETTINGS: &[Keyword] = &[
         Form::Words(2),
         "NAME VALUE",
         "A header of the request.",
-        "header Accept application/health+json",
+        "header Accept \"text/plain, text/html\"",
     )
     .of(&["http"])
     .repeats(),
@@ -507,7 +507,8 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "latency",
         Form::Words(1),
         "DURATION",
-        "How long requests may take on the average.",
+        "How long requests may take on the average. nginx's log needs rt=$request_time at the\n\
+         end of its log_format.",
         "latency 500ms",
     )
     .default("any")
