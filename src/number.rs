@@ -5,8 +5,6 @@
 //! 34 KB of program.
 #![forbid(unsafe_code)]
 
-use std::num::IntErrorKind;
-
 /// The most significant digits that are shown. A double has 15 for sure, 17 at most.
 const DIGITS: i32 = 15;
 
@@ -56,14 +54,17 @@ fn decimal(text: &str) -> Option<f64> {
 }
 
 fn exponent(text: &str) -> Option<i32> {
-    match text.parse::<i32>() {
-        Ok(power) => Some(power),
-        Err(error) => match error.kind() {
-            IntErrorKind::PosOverflow => Some(i32::MAX),
-            IntErrorKind::NegOverflow => Some(i32::MIN),
-            _ => None,
-        },
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
+    // What does not fit is as far as can be.
+    let farthest = if text.starts_with('-') {
+        i32::MIN
+    } else {
+        i32::MAX
+    };
+    Some(text.parse().unwrap_or(farthest))
 }
 
 /// A number times ten to that power.
@@ -190,6 +191,9 @@ mod tests {
             assert_eq!(parse(bad), None, "{bad:?}");
             assert!(bad.parse::<f64>().is_err(), "{bad:?}");
         }
+        // Behind more digits than fit, too.
+        assert_eq!(parse("1e99999999999x"), None);
+        assert_eq!(parse("1e-99999999999x"), None);
     }
 
     #[test]

@@ -121,6 +121,21 @@ fn a_log_that_is_renamed_and_made_anew_is_followed_without_a_gap() {
 }
 
 #[test]
+fn a_quiet_log_that_is_renamed_is_followed_as_long_as_any_other() {
+    let mut log = Logged::new(strict());
+    for _ in 0..20 {
+        log.run();
+    }
+    fs::rename(log.path(), log.folder.file("log.1")).unwrap();
+    File::create(log.path()).unwrap();
+    log.run();
+    log.run();
+    // Only now its writer is told.
+    log.write(line(500));
+    log.assert_seen(1, 1);
+}
+
+#[test]
 fn a_log_that_is_cut_to_nothing_is_read_from_its_start() {
     let mut log = Logged::new(strict());
     log.write(line(500).repeat(3));

@@ -121,6 +121,10 @@ impl Tail {
             return Ok(());
         }
         let is_news = self.was_missing || self.current.is_some();
+        if let Some(current) = &mut self.current {
+            // However quiet it was, its writer may only be told in a while.
+            current.idle_looks = 0;
+        }
         let mut opened = Followed::open(&self.path, is_news)?;
         self.was_missing = false;
         let read = opened.read(look);
