@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use crate::check::history::{History, Run};
@@ -231,7 +231,7 @@ impl Board {
     /// it could wait for; when too many wait already; when the prober was stopped.
     pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
         let mut turn = locked(&self.turn);
-        if let Some(successor) = turn.successor.clone() {
+        if let Some(successor) = turn.successor.upgrade() {
             drop(turn);
             return successor.ask(asker);
         }
@@ -316,7 +316,7 @@ impl Board {
 
     /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
     pub(crate) fn stop(&self) {
-        answer_all(self.retire(None), Answer::Late);
+        answer_all(self.retire(Weak::new()), Answer::Late);
     }
 
     /// Runs no more but for those who wait already, and takes nobody more.
@@ -327,7 +327,7 @@ impl Board {
 
     /// Runs no more, since another has taken its place: who waits, waits for that one's run.
     pub(crate) fn hand_over(&self, to: &Arc<Board>) {
-        for asker in self.retire(Some(to.clone())) {
+        for asker in self.retire(Arc::downgrade(to)) {
             if let Err(asker) = to.ask(asker) {
                 (asker.answer)(Answer::State(to.state()));
             }
@@ -335,7 +335,7 @@ impl Board {
     }
 
     /// Runs no more, and says who waits.
-    fn retire(&self, successor: Option<Arc<Board>>) -> Vec<Asker> {
+    fn retire(&self, successor: Weak<Board>) -> Vec<Asker> {
         let askers = {
             let mut turn = locked(&self.turn);
             turn.stopped = true;

@@ -25,9 +25,13 @@ use crate::sys::thread::{self, Stack};
 /// Who is told.
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send>;
 
-/// Events that wait to be told at most. Listeners that are slower than this many transitions lose
-/// some, and the log says how many.
+/// Events that wait to be told at most, besides those of [`EVENTS_EACH`]. Listeners that are slower
+/// than this many transitions lose some, and the log says how many.
 const EVENTS_MAX: usize = 1_024;
+
+/// So many more for each component: after a pause of the whole machine all go stale at one moment,
+/// and are known again at the next, and a track-file that is not told of it would be wrong for good.
+const EVENTS_EACH: usize = 4;
 
 /// Events that are kept for who asks later: an eventful night, and some 50 KB at most.
 const KEPT_MAX: usize = 256;
@@ -58,6 +62,8 @@ struct Queue {
     /// The number of the last event, whether it was told or dropped.
     last: u64,
     dropped: u64,
+    /// How many components may have events here.
+    components: usize,
     stopped: bool,
 }
 
@@ -95,10 +101,14 @@ impl Dispatcher {
 
     /// Has what happens to a component told from now on.
     pub(crate) fn look_after(self: &Arc<Self>, component: &Arc<Component>) {
-        locked(&self.watched).push(Watched {
+        let mut watched = locked(&self.watched);
+        watched.push(Watched {
             component: Arc::downgrade(component),
             fold: Fold::default(),
         });
+        let count = watched.len();
+        drop(watched);
+        locked(&self.queue).components = count;
         // Weak, since the board is the component's and would otherwise keep us for ever.
         let (dispatcher, name) = (Arc::downgrade(self), component.name().to_string());
         component.board().watch(Box::new(move |at, what| {
@@ -190,7 +200,7 @@ impl Dispatcher {
     fn take(&self, event: Event) {
         let mut queue = locked(&self.queue);
         queue.last += 1;
-        if queue.events.len() >= EVENTS_MAX {
+        if queue.events.len() >= EVENTS_MAX + EVENTS_EACH * queue.components {
             queue.dropped += 1;
             return;
         }

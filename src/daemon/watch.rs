@@ -71,6 +71,10 @@ impl Watch {
         // Held to the end, so that what happens meanwhile is written after what is known now.
         let mut current = locked(&self.0.followed);
         let before = std::mem::replace(&mut *current, followed);
+        if let Some(files) = &*locked(&self.0.files) {
+            let tracks = current.iter().filter_map(|one| one.track.as_ref());
+            files.keep_only(&|path| tracks.clone().any(|track| track.path == path));
+        }
         for new in current.iter() {
             let old = find(&before, &new.name).and_then(|old| old.track.as_ref());
             if let (Some(track), true) = (&new.track, old != new.track.as_ref()) {

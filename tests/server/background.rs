@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover::{
-    Background, Clock, Event, Health, HealthCheckServer, ManualClock, State, What, minute, ok,
-    second,
+    Background, Clock, Event, Health, HealthCheckServer, ManualClock, State, What, fail, minute,
+    ok, second,
 };
 
 use crate::support::{Gate, PATIENCE, Served, a_moment, expect_panics};
@@ -204,5 +204,30 @@ fn a_listener_that_panics_is_told_the_next_event_too() {
     for _ in 0..4 {
         served.get("/a");
         events.recv_timeout(PATIENCE).unwrap();
+    }
+}
+
+/// As after a pause of the whole machine, all of them change at once.
+#[test]
+fn of_many_that_change_before_any_is_told_each_is_told() {
+    const COUNT: usize = 1_100;
+    let (sender, events) = channel();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let _served = Served::new(|server| {
+        server.on_event(move |event| drop(sender.send(event.clone())));
+        for number in 0..COUNT {
+            let counted = runs.clone();
+            let check = move || counted.fetch_add(1, Ordering::SeqCst) < COUNT;
+            let background = Background::new(check, minute(60), fail).unwrap();
+            let name = format!("c{number}");
+            server.add_component(&name, background).unwrap();
+        }
+        while runs.load(Ordering::SeqCst) < COUNT {
+            std::thread::yield_now();
+        }
+    });
+    for told in 0..COUNT {
+        let event = events.recv_timeout(PATIENCE);
+        assert!(event.is_ok(), "{told} of {COUNT} were told");
     }
 }

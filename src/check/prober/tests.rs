@@ -260,6 +260,30 @@ fn one_that_was_held_is_stale_by_the_time_of_its_release() {
     assert_eq!(reason(), Reason::Stale);
 }
 
+/// A run that hangs keeps its board, and a component may be replaced often meanwhile.
+#[test]
+fn who_hands_over_keeps_none_of_those_that_come_after() {
+    let (check, is_asked, _tell) = puppet();
+    let prober = on_request(check);
+    prober.board().nudge();
+    is_asked.recv().unwrap();
+    let settings = settings(Schedule::OnRequest, &ManualClock::new());
+    let bell = settings.clock.waiter().bell();
+    let next = || Arc::new(Board::new(&settings, bell.clone()));
+    let mut board = prober.board().clone();
+    let first = next();
+    for successor in std::iter::once(first.clone()).chain((0..50_000).map(|_| next())) {
+        board.hand_over(&successor);
+        board = successor;
+    }
+    let (gone, left) = (Arc::downgrade(&first), board);
+    drop(first);
+    assert!(gone.upgrade().is_none());
+    let (answers, _answered) = channel();
+    assert!(prober.board().ask(asker(&answers)).is_err());
+    drop(left);
+}
+
 #[test]
 fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
     let (check, is_asked, _tell) = puppet();
