@@ -37,8 +37,8 @@ pub(super) struct Turn {
     pub(super) stopped: bool,
     /// Only who waits already is answered yet.
     pub(super) closing: bool,
-    /// Whose callers these are, since this one was stopped for its sake. Not kept alive by it: a run
-    /// that hangs keeps this one, and with it would keep all that come after, one behind the other.
+    /// Whose callers these are, since this one was stopped for its sake. Not kept alive by it: a
+    /// run that hangs keeps this one, and would keep all that come after, one behind the other.
     pub(super) successor: Weak<Board>,
     /// Wait for the run that is on.
     pub(super) for_this: Vec<Asker>,

@@ -29,8 +29,9 @@ pub(crate) type Listener = Box<dyn Fn(&Event) + Send>;
 /// than this many transitions lose some, and the log says how many.
 const EVENTS_MAX: usize = 1_024;
 
-/// So many more for each component: after a pause of the whole machine all go stale at one moment,
-/// and are known again at the next, and a track-file that is not told of it would be wrong for good.
+/// So many more for each component: after a pause of the whole machine all go stale at one moment
+/// and are known again at the next, and a track-file that is not told of it would be wrong for
+/// good.
 const EVENTS_EACH: usize = 4;
 
 /// Events that are kept for who asks later: an eventful night, and some 50 KB at most.

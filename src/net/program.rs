@@ -8,7 +8,8 @@
 //! Nobody writes what is mounted read-only, whatever its mode is: a ConfigMap of Kubernetes is a
 //! folder with mode 0777. That counts only where process 1 sees the same mounts, which are then
 //! everybody's: systemd's `ProtectSystem=strict` makes all read-only for one service alone, and
-//! others may go on writing. Who may not look at the mounts of process 1 is taken not to share them.
+//! others may go on writing. Who may not look at the mounts of process 1 is taken not to share
+//! them.
 //! The limit: what is mounted may be there a second time, writable, under another path (a bind
 //! mount), on the host of a container or on a server of files. Who mounts it read-only, which takes
 //! root, answers for who may write it there. Its owner counts as everywhere.

@@ -382,10 +382,12 @@ impl Shared {
             return true;
         };
         let every = RETRY_EVERY.as_secs();
-        let text = format_args!(
-            "nobody listens there any more, and it is tried again every {every} s: {error:?}"
+        self.log.line(
+            Level::Error,
+            format_args!(
+                "nobody listens there any more, and it is tried again every {every} s: {error:?}"
+            ),
         );
-        self.log.line(Level::Error, text);
         self.listen_later(&mut locked(&self.listeners), settings);
         false
     }

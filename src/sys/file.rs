@@ -1,6 +1,6 @@
-//! Making a directory, asking whether one may be written, reading files that may be longer than they should be, and locking a file
-//! against other processes (flock(2)); std has that only from Rust 1.89 on. For tests also a file
-//! that holds whoever opens it (F_SETLEASE in fcntl(2)).
+//! Making a directory, asking whether one may be written, reading files that may be longer than
+//! they should be, and locking a file against other processes (flock(2)); std has that only from
+//! Rust 1.89 on. For tests also a file that holds whoever opens it (F_SETLEASE in fcntl(2)).
 
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::fs::File;
