@@ -34,18 +34,7 @@ pub struct Event {
 #[non_exhaustive]
 pub enum What {
     /// The component's state changed.
-    Changed {
-        /// The state before.
-        from: State,
-        /// The state from now on.
-        to: State,
-        /// The same for people.
-        phase: Phase,
-        /// The outcome that brought it about.
-        outcome: Outcome,
-        /// How many runs have ended so far.
-        runs: u64,
-    },
+    Changed(Transition),
     /// The first known outcome came, and left the state as the component had started; or none came
     /// in time, and the state is unknown as it was.
     Settled {
@@ -58,18 +47,7 @@ pub enum What {
     },
     /// The component is in maintenance, and its check came to another state: what will be answered
     /// when that ends, and not before.
-    Judged {
-        /// The state that the check had come to before.
-        from: State,
-        /// The one that it came to now.
-        to: State,
-        /// The same for people.
-        phase: Phase,
-        /// The outcome that brought it about.
-        outcome: Outcome,
-        /// How many runs have ended so far.
-        runs: u64,
-    },
+    Judged(Transition),
     /// A human put the component into maintenance, or that ended.
     Maintenance {
         /// What it is in now; `None` is the end.
@@ -82,46 +60,59 @@ pub enum What {
     },
 }
 
+/// From one state to another: of what is answered, or of what the check comes to.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state from now on.
+    pub to: State,
+    /// The same for people.
+    pub phase: Phase,
+    /// The outcome that brought it about.
+    pub outcome: Outcome,
+    /// How many runs have ended so far.
+    pub runs: u64,
+}
+
+impl Transition {
+    fn write(&self, f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Result {
+        write_outcome(f, &self.outcome)?;
+        let Transition {
+            from,
+            to,
+            phase,
+            runs,
+            ..
+        } = self;
+        write!(f, " {key}=\"{from} -> {to}\" phase={phase} run={runs}")
+    }
+}
+
+fn write_outcome(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
+    write!(
+        f,
+        " took={} reason=\"{}\" detail={:?}",
+        print_duration(in_microseconds(outcome.took)),
+        outcome.reason,
+        outcome.detail,
+    )
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "component={}", self.component)?;
         match &self.what {
-            What::Changed {
-                from,
-                to,
-                phase,
-                outcome,
-                runs,
-            }
-            | What::Judged {
-                from,
-                to,
-                phase,
-                outcome,
-                runs,
-            } => write!(
-                f,
-                " took={} reason=\"{}\" detail={:?} {}=\"{from} -> {to}\" phase={phase} \
-                 run={runs}",
-                print_duration(in_microseconds(outcome.took)),
-                outcome.reason,
-                outcome.detail,
-                match self.what {
-                    What::Judged { .. } => "judged",
-                    _ => "state",
-                },
-            ),
+            What::Changed(change) => change.write(f, "state"),
+            What::Judged(change) => change.write(f, "judged"),
             What::Settled {
                 state,
                 phase,
                 outcome,
-            } => write!(
-                f,
-                " took={} reason=\"{}\" detail={:?} state=\"{state}\" phase={phase}",
-                print_duration(in_microseconds(outcome.took)),
-                outcome.reason,
-                outcome.detail,
-            ),
+            } => {
+                write_outcome(f, outcome)?;
+                write!(f, " state=\"{state}\" phase={phase}")
+            }
             What::Maintenance { maint: None } => write!(f, " maintenance=off"),
             What::Maintenance { maint: Some(maint) } => {
                 let length = match maint.until {
@@ -154,16 +145,17 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_in_a_fixed_order() {
+        let fails = Transition {
+            from: State::Ok,
+            to: State::Fail,
+            phase: Phase::Unhealthy,
+            outcome: Outcome::from(false).with_detail("a \"b\"\n"),
+            runs: 12,
+        };
         let mut event = Event {
             at: Moment::default(),
             component: String::from("mail"),
-            what: What::Changed {
-                from: State::Ok,
-                to: State::Fail,
-                phase: Phase::Unhealthy,
-                outcome: Outcome::from(false).with_detail("a \"b\"\n"),
-                runs: 12,
-            },
+            what: What::Changed(fails),
             sequence: 1,
             blamed: None,
         };
@@ -172,14 +164,13 @@ mod tests {
             "component=mail took=0s reason=\"said fail\" detail=\"a \\\"b\\\"\\n\" \
              state=\"ok -> fail\" phase=unhealthy run=12"
         );
-        let outcome = Outcome::from(true);
-        event.what = What::Judged {
+        event.what = What::Judged(Transition {
             from: State::Fail,
             to: State::Ok,
             phase: Phase::Healthy,
-            outcome,
+            outcome: Outcome::from(true),
             runs: 13,
-        };
+        });
         assert!(
             event
                 .to_string()

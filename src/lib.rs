@@ -133,7 +133,7 @@ pub use decide::replay::{Summary, replay};
 pub use decide::rules::Rules;
 pub use decide::toggle::Toggle;
 pub use error::{Error, ErrorKind};
-pub use event::{Event, What};
+pub use event::{Event, Transition, What};
 pub use health::{Health, Maint, Mode, Outcome, Phase, Reason, Standing, State, fail, ok};
 pub use log::{Level, Log};
 pub use net::cidr::Cidr;

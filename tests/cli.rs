@@ -119,11 +119,64 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
 }
 
 #[test]
+fn what_is_wrong_about_maintenance_is_named_with_what_may_stand_there() {
+    for words in [
+        &["maint", "web", "drain", "1h"][..],
+        &["maint", "web", "drain", "1h", "because", "x"],
+        &["maint", "web", "drain", "because", "new", "1h"],
+    ] {
+        let (code, _, said) = run(words);
+        let expected = "unexpected \"1h\"; expected for DURATION or because \"TEXT\"\n";
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(code, 64);
+    }
+}
+
+#[test]
 fn what_stands_twice_is_a_usage_error() {
     for (command, option) in [("status", "--json"), ("events", "--follow")] {
         let (code, out, errors) = run(&[command, option, "-s", "/none", option]);
         assert_eq!((code, out.as_str()), (64, ""));
         let message = format!("failover: {command}: option {option:?} stands twice\nusage: ");
+        assert!(errors.starts_with(&message), "{errors}");
+    }
+}
+
+#[test]
+fn options_stand_on_either_side_of_the_words_and_a_reason_may_begin_with_a_dash() {
+    let nobody = "failover: no failover answers on \"/none\"";
+    for words in [
+        &["reset", "a", "-s", "/none"][..],
+        &["reset", "-s", "/none", "a"],
+        &["maint", "a", "drain", "for", "1h", "-s", "/none"],
+        &["maint", "a", "-s", "/none", "hold", "because", "-v"],
+        &["status", "--json", "-s", "/none"],
+        &["events", "-s", "/none", "--follow"],
+    ] {
+        let (code, out, errors) = run(words);
+        assert_eq!((code, out.as_str()), (69, ""), "{words:?}: {errors}");
+        assert!(errors.starts_with(nobody), "{errors}");
+    }
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/failover.conf");
+    let (code, before, _) = run(&["explain", "-c", config, "port"]);
+    assert_eq!(code, 0);
+    assert_eq!(run(&["explain", "port", "-c", config]).1, before);
+    assert_eq!(run(&["replay", "port", "-c", config]).0, 0);
+    for (words, wrong) in [
+        (
+            &["explain", "port", "-c"][..],
+            "option \"-c\" is followed by nothing",
+        ),
+        (
+            &["reset", "a", "-s", "x", "-s", "y"],
+            "option \"-s\" stands twice",
+        ),
+        (&["reset", "a", "-x"], "unexpected \"-x\""),
+        (&["reset", "-x", "a"], "unknown option \"-x\""),
+    ] {
+        let (code, _, errors) = run(words);
+        assert_eq!(code, 64);
+        let message = format!("failover: {}: {wrong}\nusage: ", words[0]);
         assert!(errors.starts_with(&message), "{errors}");
     }
 }

@@ -132,8 +132,11 @@ build() {
     if [ "$arch" = "${host%%-*}" ]; then
         "$binary" version >/dev/null || die "$binary does not run"
     fi
-    # Older compilers and other linkers make it some percent larger.
+    # Older compilers make it an eighth larger, half of which are relocations (Rust 1.85: 1,123,400
+    # bytes), other linkers some percent, and so do machines with few registers (i686: 2 %).
     if linker_is_given || ! rust_lld || ! packs_relocations; then
+        limit=$((limit + limit / 5))
+    elif [ "$arch" != x86_64 ] && [ "$arch" != aarch64 ]; then
         limit=$((limit + limit / 10))
     fi
     bytes=$(wc -c <"$binary")

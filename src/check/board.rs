@@ -6,16 +6,16 @@
 #![forbid(unsafe_code)]
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use crate::check::history::{History, Run};
-pub(crate) use crate::check::news::News;
 use crate::check::prober::{Schedule, Settings};
 pub(crate) use crate::check::turn::{Answer, Asker};
 use crate::check::turn::{Turn, answer_all, take_late};
 use crate::clock::{Bell, Clock, Moment, locked};
-use crate::health::maint::Maint;
+use crate::event::{Transition, What};
+use crate::health::maint::{Maint, Mode};
 use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 
 /// What is known of a check at some moment.
@@ -42,7 +42,7 @@ pub struct Published {
 }
 
 /// Told the news, in order, under the board's lock: it must not block.
-type Watcher = Box<dyn Fn(News) + Send + Sync>;
+type Watcher = Box<dyn Fn(Moment, What) + Send + Sync>;
 
 /// What is known of one check, and who waits for it.
 pub struct Board {
@@ -116,15 +116,10 @@ impl Board {
     /// changes so far have come to.
     pub(crate) fn watch(&self, watcher: Watcher) {
         let mut known = locked(&self.known);
-        let (from, published) = (self.initial_state, Box::new(known.published.clone()));
-        let to = published.standing.state;
+        let (from, to) = (self.initial_state, known.published.standing.state);
         if from != to {
-            watcher(News::Changed {
-                at: published.since,
-                from,
-                to,
-                published,
-            });
+            let change = known.transition(from, to);
+            watcher(known.published.since, What::Changed(change));
         }
         known.watcher = Some(watcher);
     }
@@ -146,6 +141,16 @@ impl Board {
             State::Unknown
         } else {
             known.held.state
+        }
+    }
+
+    /// The state that a hold keeps: what is answered, and of one that is drained what is judged.
+    pub(crate) fn state_to_hold(&self) -> State {
+        let is_drained = |maint: Maint| maint.mode == Mode::Drain;
+        if self.published().maint.is_some_and(is_drained) {
+            self.judged()
+        } else {
+            self.state()
         }
     }
 
@@ -187,7 +192,7 @@ impl Board {
             return;
         }
         known.published.maint = maint.clone();
-        known.tell(News::Maintenance { at: now, maint });
+        known.tell(now, What::Maintenance { maint });
         known.show(now);
     }
 
@@ -210,10 +215,7 @@ impl Board {
         let now = self.clock.now();
         if maint_ends.is_some_and(|until| now > until) {
             known.published.maint = None;
-            known.tell(News::Maintenance {
-                at: now,
-                maint: None,
-            });
+            known.tell(now, What::Maintenance { maint: None });
             known.show(now);
         }
         if !known.stale && known.fresh_until.is_some_and(|until| now > until) {
@@ -229,7 +231,7 @@ impl Board {
     /// it could wait for; when too many wait already; when the prober was stopped.
     pub(crate) fn ask(&self, asker: Asker) -> Result<(), Asker> {
         let mut turn = locked(&self.turn);
-        if let Some(successor) = turn.successor.clone() {
+        if let Some(successor) = turn.successor.upgrade() {
             drop(turn);
             return successor.ask(asker);
         }
@@ -314,7 +316,7 @@ impl Board {
 
     /// Runs no more; a run that is on ends in its own time. Who waits is answered now.
     pub(crate) fn stop(&self) {
-        answer_all(self.retire(None), Answer::Late);
+        answer_all(self.retire(Weak::new()), Answer::Late);
     }
 
     /// Runs no more but for those who wait already, and takes nobody more.
@@ -325,7 +327,7 @@ impl Board {
 
     /// Runs no more, since another has taken its place: who waits, waits for that one's run.
     pub(crate) fn hand_over(&self, to: &Arc<Board>) {
-        for asker in self.retire(Some(to.clone())) {
+        for asker in self.retire(Arc::downgrade(to)) {
             if let Err(asker) = to.ask(asker) {
                 (asker.answer)(Answer::State(to.state()));
             }
@@ -333,7 +335,7 @@ impl Board {
     }
 
     /// Runs no more, and says who waits.
-    fn retire(&self, successor: Option<Arc<Board>>) -> Vec<Asker> {
+    fn retire(&self, successor: Weak<Board>) -> Vec<Asker> {
         let askers = {
             let mut turn = locked(&self.turn);
             turn.stopped = true;
@@ -482,40 +484,50 @@ impl Known {
         let is_new = self.published.changes > changes;
         if !is_new && self.published.standing.state == State::Unknown {
             // Nothing was ever known, so nothing changes; that it stays so is told all the same.
-            let published = Box::new(self.published.clone());
-            self.tell(News::Settled { at: now, published });
+            self.tell_of_settling(now);
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, at: Moment, what: What) {
         if let Some(watcher) = &self.watcher {
-            watcher(news);
+            watcher(at, what);
         }
+    }
+
+    fn transition(&self, from: State, to: State) -> Transition {
+        Transition {
+            from,
+            to,
+            phase: self.published.standing.phase,
+            outcome: self.published.outcome.clone(),
+            runs: self.published.runs,
+        }
+    }
+
+    fn tell_of_settling(&self, at: Moment) {
+        let settled = What::Settled {
+            state: self.published.standing.state,
+            phase: self.published.standing.phase,
+            outcome: self.published.outcome.clone(),
+        };
+        self.tell(at, settled);
     }
 
     fn tell_of_panic(&self, at: Moment, outcome: &Outcome) {
         let first = self.published.outcome.reason != Reason::CheckPanicked;
-        if let (Reason::CheckPanicked, true, Some(watcher)) = (outcome.reason, first, &self.watcher)
-        {
-            watcher(News::Panicked {
-                at,
-                message: outcome.detail.clone(),
-            });
+        if first && outcome.reason == Reason::CheckPanicked {
+            let message = outcome.detail.clone();
+            self.tell(at, What::Panicked { message });
         }
     }
 
     /// Tells of what an outcome brought about though the state that is answered is the same.
     fn tell_of_unseen(&self, at: Moment, is_first: bool, from: State) {
-        let (to, published) = (self.held.state, Box::new(self.published.clone()));
+        let to = self.held.state;
         if is_first {
-            self.tell(News::Settled { at, published });
-        } else if from != to && published.maint.is_some() {
-            self.tell(News::Judged {
-                at,
-                from,
-                to,
-                published,
-            });
+            self.tell_of_settling(at);
+        } else if from != to && self.published.maint.is_some() {
+            self.tell(at, What::Judged(self.transition(from, to)));
         }
     }
 
@@ -536,15 +548,10 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        let mut published = Box::new(self.published.clone());
-        if let Some(maint) = &published.maint {
-            published.outcome = maint.outcome();
+        let mut change = self.transition(from, to);
+        if let Some(maint) = &self.published.maint {
+            change.outcome = maint.outcome();
         }
-        self.tell(News::Changed {
-            at: now,
-            from,
-            to,
-            published,
-        });
+        self.tell(now, What::Changed(change));
     }
 }

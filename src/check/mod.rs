@@ -13,7 +13,6 @@ mod health_json;
 pub(crate) mod heartbeat;
 pub(crate) mod history;
 pub(crate) mod http;
-pub(crate) mod news;
 pub(crate) mod postgres;
 pub(crate) mod prober;
 pub(crate) mod process;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Instant;
 
 use crate::check::board::Board;
@@ -37,8 +37,9 @@ pub(super) struct Turn {
     pub(super) stopped: bool,
     /// Only who waits already is answered yet.
     pub(super) closing: bool,
-    /// Whose callers these are, since this one was stopped for its sake.
-    pub(super) successor: Option<Arc<Board>>,
+    /// Whose callers these are, since this one was stopped for its sake. Not kept alive by it: a run
+    /// that hangs keeps this one, and with it would keep all that come after, one behind the other.
+    pub(super) successor: Weak<Board>,
     /// Wait for the run that is on.
     pub(super) for_this: Vec<Asker>,
     /// Wait for the run that is next.

@@ -68,7 +68,7 @@ fn exit_of_status(status: u16) -> Exit {
 ///
 /// # Errors
 /// There is none, or it can be nobody's name; it has been said.
-pub(super) fn component<'a>(words: &Words<'a>) -> Result<(&'a str, &'a [String]), Exit> {
+pub(super) fn component<'a>(words: &'a Words<'_>) -> Result<(&'a str, &'a [&'a str]), Exit> {
     let Some((name, rest)) = words.rest.split_first() else {
         return Err(words.wrong("expected the NAME of a component"));
     };

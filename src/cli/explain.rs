@@ -26,13 +26,13 @@ fn explain(words: &[String]) -> Result<Exit, Exit> {
         complain(&read.report());
         return Err(Exit::Config);
     };
-    for name in words.rest {
+    for name in &words.rest {
         if !plan.components.iter().any(|it| it.name == *name) {
             return Err(words.wrong(&format!("there is no component {name:?}")));
         }
     }
     for component in &plan.components {
-        if words.rest.is_empty() || words.rest.contains(&component.name) {
+        if words.rest.is_empty() || words.rest.contains(&component.name.as_str()) {
             say(&of(component, plan));
         }
     }

@@ -116,9 +116,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "failover maint [-s SOCKET | -c FILE] NAME drain|hold|off [for DURATION] [because TEXT]
 
   drain: it answers as failed, so that traffic leaves it. hold: it keeps the
-  state that it has. off: it answers what its check finds again. Checking goes on
-  underneath. Without 'for' it lasts until it is ended; with a state-dir it
-  outlives a restart. The socket is found as by 'status'.
+  state that it has, after a drain that which its check finds. off: it answers
+  what its check finds again. Checking goes on underneath. Without 'for' it lasts
+  until it is ended; with a state-dir it outlives a restart. The socket is found
+  as by 'status'.
 
   failover maint web drain for 1h because 'new kernel'
 ",
@@ -151,7 +152,8 @@ const COMMANDS: &[(&str, &str)] = &[
     metrics    what /metrics says
     all        the whole manual
 
-  --help or -h after a command is its page, too.
+  --help or -h after a command is its page, too. Options stand before or after a
+  command's other words; those of 'probe' before them.
 ",
     ),
     (

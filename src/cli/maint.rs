@@ -20,12 +20,13 @@ fn maint(words: &[String]) -> Result<Exit, Exit> {
     };
     let mut form = format!("mode={}", form_value(mode));
     while let Some((word, after)) = rest.split_first() {
+        if !matches!(*word, "for" | "because") {
+            let expected = "expected for DURATION or because \"TEXT\"";
+            return Err(words.wrong(&format!("unexpected {word:?}; {expected}")));
+        }
         let Some((value, others)) = after.split_first() else {
             return Err(words.wrong(&format!("{word:?} is followed by nothing")));
         };
-        if !matches!(word.as_str(), "for" | "because") {
-            return Err(words.wrong(&format!("unexpected {word:?}")));
-        }
         form += &format!("&{word}={}", form_value(value));
         rest = others;
     }

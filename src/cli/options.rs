@@ -1,4 +1,4 @@
-//! What the words after a command are: options first, each once, then the rest.
+//! What the words after a command are: options, each once, before or after the others.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -13,12 +13,14 @@ pub(super) struct Words<'a> {
     command: &'a str,
     usage: &'a str,
     options: Vec<(&'a str, &'a str)>,
-    pub(super) rest: &'a [String],
+    /// The others, in order.
+    pub(super) rest: Vec<&'a str>,
 }
 
 impl<'a> Words<'a> {
-    /// Reads options from `known`, up to the first word that is none. They take one word each,
-    /// except for those with two dashes.
+    /// Reads options from `known`, wherever they stand. They take one word each, except for those
+    /// with two dashes. After the first word that is none, other words may begin with a dash: a
+    /// reason may.
     ///
     /// # Errors
     /// An unknown option, one that stands twice, one without its word; it has been said.
@@ -32,28 +34,30 @@ impl<'a> Words<'a> {
             command,
             usage,
             options: Vec::new(),
-            rest: words,
+            rest: Vec::new(),
         };
-        while let Some((option, rest)) = read.rest.split_first() {
-            if !option.starts_with('-') || option == "-" {
-                break;
-            }
-            if !known.contains(&option.as_str()) {
-                return Err(read.wrong(&format!("unknown option {option:?}")));
-            }
-            if read.option(option).is_some() {
-                return Err(read.wrong(&format!("option {option:?} stands twice")));
-            }
-            if option.starts_with("--") {
-                read.options.push((option, ""));
-                read.rest = rest;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let is_known = known.contains(&word.as_str());
+            let is_other = !word.starts_with('-') || word == "-" || !read.rest.is_empty();
+            if is_other && !is_known {
+                read.rest.push(word);
                 continue;
             }
-            let Some((value, rest)) = rest.split_first() else {
-                return Err(read.wrong(&format!("option {option:?} is followed by nothing")));
-            };
-            read.options.push((option, value));
-            read.rest = rest;
+            if !is_known {
+                return Err(read.wrong(&format!("unknown option {word:?}")));
+            }
+            if read.option(word).is_some() {
+                return Err(read.wrong(&format!("option {word:?} stands twice")));
+            }
+            let mut value = "";
+            if !word.starts_with("--") {
+                let Some(next) = words.next() else {
+                    return Err(read.wrong(&format!("option {word:?} is followed by nothing")));
+                };
+                value = next;
+            }
+            read.options.push((word, value));
         }
         Ok(read)
     }

@@ -18,7 +18,7 @@ pub(super) fn run(words: &[String]) -> Exit {
 
 fn judge(words: &[String]) -> Result<Exit, Exit> {
     let words = Words::read("replay", USAGE, &["-c"], words)?;
-    let [name] = words.rest else {
+    let [name] = words.rest[..] else {
         return Err(words.wrong("expected the NAME of one component"));
     };
     let read = plan::read(&words.config());

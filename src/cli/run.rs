@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
+use std::process;
 
 use super::options::Words;
 use super::{Exit, complain, exit_of};
@@ -24,8 +25,15 @@ fn start(words: &[String]) -> Result<(), Exit> {
     let words = Words::read("run", USAGE, &["-c"], words)?;
     words.no_more()?;
     // First of all, so that every thread that is started has them blocked.
-    let kept = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
-    let signals = Signals::keep(&kept)
+    let kept = [
+        Signal::Hangup,
+        Signal::Interrupt,
+        Signal::Terminate,
+        Signal::ChildEnded,
+    ];
+    // Who is process 1, as in a container, has everybody's orphans to reap.
+    let count = if process::id() == 1 { 4 } else { 3 };
+    let signals = Signals::keep(&kept[..count])
         .map_err(|error| told(&Error::system("signals cannot be blocked", error)))?;
     // With fewer it works too, for fewer clients at a time.
     let _ = limits::raise_descriptors();

@@ -136,7 +136,7 @@ impl AdminSocket {
 fn failed(path: &Path, error: io::Error) -> Error {
     let what = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "no failover answers on",
-        _ => "asking the failover failed that answers on",
+        _ => "cannot ask the failover on",
     };
     Error::system(format!("{what} {path:?}"), error)
 }

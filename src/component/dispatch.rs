@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use super::fold::{self, Fold};
 use super::{Component, blamed};
-use crate::check::board::News;
 use crate::clock::{Bell, Clock, Moment, Waiter, locked};
 use crate::error::Error;
 use crate::event::{Event, What};
@@ -26,9 +25,13 @@ use crate::sys::thread::{self, Stack};
 /// Who is told.
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send>;
 
-/// Events that wait to be told at most. Listeners that are slower than this many transitions lose
-/// some, and the log says how many.
+/// Events that wait to be told at most, besides those of [`EVENTS_EACH`]. Listeners that are slower
+/// than this many transitions lose some, and the log says how many.
 const EVENTS_MAX: usize = 1_024;
+
+/// So many more for each component: after a pause of the whole machine all go stale at one moment,
+/// and are known again at the next, and a track-file that is not told of it would be wrong for good.
+const EVENTS_EACH: usize = 4;
 
 /// Events that are kept for who asks later: an eventful night, and some 50 KB at most.
 const KEPT_MAX: usize = 256;
@@ -59,6 +62,8 @@ struct Queue {
     /// The number of the last event, whether it was told or dropped.
     last: u64,
     dropped: u64,
+    /// How many components may have events here.
+    components: usize,
     stopped: bool,
 }
 
@@ -96,15 +101,25 @@ impl Dispatcher {
 
     /// Has what happens to a component told from now on.
     pub(crate) fn look_after(self: &Arc<Self>, component: &Arc<Component>) {
-        locked(&self.watched).push(Watched {
+        let mut watched = locked(&self.watched);
+        watched.push(Watched {
             component: Arc::downgrade(component),
             fold: Fold::default(),
         });
+        let count = watched.len();
+        drop(watched);
+        locked(&self.queue).components = count;
         // Weak, since the board is the component's and would otherwise keep us for ever.
         let (dispatcher, name) = (Arc::downgrade(self), component.name().to_string());
-        component.board().watch(Box::new(move |news| {
+        component.board().watch(Box::new(move |at, what| {
             if let Some(dispatcher) = dispatcher.upgrade() {
-                dispatcher.take(event_of(&name, news));
+                dispatcher.take(Event {
+                    at,
+                    component: name.clone(),
+                    what,
+                    sequence: 0,
+                    blamed: None,
+                });
             }
         }));
         self.bell.ring();
@@ -185,7 +200,7 @@ impl Dispatcher {
     fn take(&self, event: Event) {
         let mut queue = locked(&self.queue);
         queue.last += 1;
-        if queue.events.len() >= EVENTS_MAX {
+        if queue.events.len() >= EVENTS_MAX + EVENTS_EACH * queue.components {
             queue.dropped += 1;
             return;
         }
@@ -217,8 +232,10 @@ impl Dispatcher {
             }
             if dropped > 0 {
                 locked(&self.kept).dropped += dropped;
-                let text = format_args!("{dropped} events were dropped");
-                log.line(Level::Warning, text);
+                log.line(
+                    Level::Warning,
+                    format_args!("{dropped} events were dropped"),
+                );
             }
             self.log_folded(log, self.clock.now());
             // Not kept alive while nothing happens.
@@ -322,7 +339,7 @@ fn next_look(components: &[Arc<Component>]) -> Option<Moment> {
 
 /// Has what is made of a component that changed look again.
 fn nudge_followers(event: &Event, components: &[Arc<Component>]) {
-    if !matches!(event.what, What::Changed { .. }) {
+    if !matches!(event.what, What::Changed(_)) {
         return;
     }
     for component in components {
@@ -334,64 +351,12 @@ fn nudge_followers(event: &Event, components: &[Arc<Component>]) {
 
 /// Which component explains a change for the worse.
 fn blamed_for(event: &Event, components: &[Arc<Component>]) -> Option<String> {
-    let is_worse = matches!(&event.what, What::Changed { to, .. } if *to != State::Ok);
+    let is_worse = matches!(&event.what, What::Changed(change) if change.to != State::Ok);
     let is_it = |component: &&Arc<Component>| component.name() == event.component;
     let component = components.iter().rev().find(is_it)?;
     if is_worse {
         blamed(component, components)
     } else {
         None
-    }
-}
-
-fn event_of(component: &str, news: News) -> Event {
-    let (at, what) = match news {
-        News::Changed {
-            at,
-            from,
-            to,
-            published,
-        } => {
-            let what = What::Changed {
-                from,
-                to,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-                runs: published.runs,
-            };
-            (at, what)
-        }
-        News::Judged {
-            at,
-            from,
-            to,
-            published,
-        } => {
-            let what = What::Judged {
-                from,
-                to,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-                runs: published.runs,
-            };
-            (at, what)
-        }
-        News::Settled { at, published } => {
-            let what = What::Settled {
-                state: published.standing.state,
-                phase: published.standing.phase,
-                outcome: published.outcome,
-            };
-            (at, what)
-        }
-        News::Maintenance { at, maint } => (at, What::Maintenance { maint }),
-        News::Panicked { at, message } => (at, What::Panicked { message }),
-    };
-    Event {
-        at,
-        component: component.to_string(),
-        what,
-        sequence: 0,
-        blamed: None,
     }
 }

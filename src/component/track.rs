@@ -85,6 +85,15 @@ impl TrackFiles {
         wishes.files.push((path.to_path_buf(), value.to_string()));
         self.0.changed.notify_all();
     }
+
+    /// Has no other files written any more, such as one that could not be and was renamed.
+    pub(crate) fn keep_only(&self, is_meant: &dyn Fn(&Path) -> bool) {
+        let mut wishes = locked(&self.0.wishes);
+        let Wishes { files, failed, .. } = &mut *wishes;
+        for wished in [files, failed] {
+            wished.retain(|(path, _)| is_meant(path));
+        }
+    }
 }
 
 impl Drop for TrackFiles {
@@ -109,14 +118,16 @@ impl Shared {
             wishes.is_writing = false;
             named.retain(|other| written.is_err() || *other != path);
             if let Err(error) = written {
-                let text = format_args!("track-file {path:?} cannot be written: {error}");
+                let text = format!("track-file {path:?} cannot be written: {error}");
                 if named.contains(&path) {
-                    complaints.line(&self.log, Level::Error, text);
+                    complaints.line(&self.log, Level::Error, format_args!("{text}"));
                 } else {
-                    self.log.line(Level::Error, text);
+                    self.log.line(Level::Error, format_args!("{text}"));
                     named.push(path.clone());
                 }
-                wishes.failed.push((path, value));
+                if !wishes.files.iter().any(|(other, _)| *other == path) {
+                    wishes.failed.push((path, value));
+                }
             }
             self.changed.notify_all();
         }
@@ -265,6 +276,63 @@ mod tests {
         says("hangs/0", "19\n");
         says("hangs/199", "0\n");
         drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A write that fails when this is let go, of the first value only.
+    static FAILS: Mutex<()> = Mutex::new(());
+
+    fn write_late(path: &Path, value: &str) -> io::Result<()> {
+        if value != "old" {
+            return write(path, value);
+        }
+        let _ = fs::write(path.with_file_name("begun"), "");
+        drop(locked(&FAILS));
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_tried_again_after_what_is_newer() {
+        let (folder, log) = (folder("newer"), Log::to_memory());
+        let files = TrackFiles::start_with(write_late, log.clone()).unwrap();
+        let gate = locked(&FAILS);
+        files.set(&folder.join("a"), "old");
+        while !folder.join("begun").exists() {
+            std::thread::yield_now();
+        }
+        files.set(&folder.join("a"), "new");
+        drop(gate);
+        while !folder.join("a").exists() {
+            std::thread::yield_now();
+        }
+        // Had it been kept, it would be there by then.
+        files.set(&folder.join("b"), "new");
+        while !folder.join("b").exists() {
+            std::thread::yield_now();
+        }
+        assert!(locked(&files.0.wishes).failed.is_empty());
+        drop(files);
+        assert_eq!(log.lines().len(), 1);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_meant_no_more_is_not_tried_again() {
+        let folder = folder("meant");
+        let files = TrackFiles::start(Log::none()).unwrap();
+        for name in ["missing/a", "missing/b"] {
+            files.set(&folder.join(name), "1");
+        }
+        while locked(&files.0.wishes).failed.len() < 2 {
+            std::thread::yield_now();
+        }
+        files.keep_only(&|path| path.ends_with("b"));
+        fs::create_dir(folder.join("missing")).unwrap();
+        while !folder.join("missing/b").exists() {
+            std::thread::yield_now();
+        }
+        drop(files);
+        assert!(!folder.join("missing/a").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -19,6 +19,7 @@ use crate::check::prober::Pace;
 use crate::component::{About, Layer, checked_name};
 use crate::decide::rules::Rules;
 use crate::health::State;
+use crate::sys::file::may_write;
 use crate::text::joined;
 use crate::units::{Rule, Span, Threshold};
 
@@ -553,8 +554,18 @@ fn track(setting: &Setting, problems: &Problems) -> Option<Track> {
         problems.error(setting.value_at(), message);
         return None;
     }
+    let path = PathBuf::from(path);
+    // A dot, so that it has to be a folder. Another may make it before it is needed.
+    let folder = path.parent().unwrap_or(&path);
+    if let Err(error) = may_write(&folder.join(".")) {
+        let message = format!(
+            "track-file {path:?} could not be written now: {error}; make its folder {folder:?}, \
+             writable for the daemon's user, before the daemon starts (tmpfiles.d)"
+        );
+        problems.warning(setting.value_at(), message);
+    }
     Some(Track {
-        path: PathBuf::from(path),
+        path,
         ok: ok.to_string(),
         fail: fail.to_string(),
     })

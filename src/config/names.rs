@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn thousands_of_wrong_names_are_told_of_in_no_time() {
         let wrong = |i: usize| format!("component c{i}\n all-of here{i} there{i}\n");
-        let text: String = (0..10_000).map(wrong).collect();
+        let text: String = (0..2_000).map(wrong).collect();
         assert_eq!(errors(&text).len(), 200);
-        let circles = |_| format!("component c\n all-of {}\n", "c ".repeat(900));
-        let text: String = (0..100).map(circles).collect();
+        let circles = |_| format!("component c\n all-of {}\n", "c ".repeat(300));
+        let text: String = (0..20).map(circles).collect();
         assert_eq!(errors(&text).len(), 200);
     }
 

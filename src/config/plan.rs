@@ -208,7 +208,7 @@ pub(crate) fn admin_socket(path: &Path) -> Result<PathBuf, String> {
             Err(problem.message.clone())
         }
         (None, _) => Err(format!(
-            "{name:?} has neither an admin-socket nor a state-dir"
+            "{name:?} has no admin-socket, nor a state-dir to have one in"
         )),
     }
 }

@@ -187,11 +187,13 @@ impl Keep {
                 }
                 _ => continue,
             };
-            let text = format_args!(
-                "the {what} of {name:?} has no place in this configuration; kept until it has, or \
-                 {until}"
+            self.log.line(
+                Level::Warning,
+                format_args!(
+                    "the {what} of {name:?} has no place in this configuration; kept until it \
+                     has, or {until}"
+                ),
             );
-            self.log.line(Level::Warning, text);
         }
         if let Some(Err(error)) = names {
             self.tell_of(Err(error));
@@ -206,8 +208,10 @@ impl Keep {
                 return true;
             }
             if known.is_in_maintenance {
-                let text = format_args!("the maintenance of {name:?} is forgotten with it");
-                self.log.line(Level::Notice, text);
+                self.log.line(
+                    Level::Notice,
+                    format_args!("the maintenance of {name:?} is forgotten with it"),
+                );
                 self.remove(&maintenance(name));
             }
             false

@@ -44,6 +44,7 @@ use crate::health::{Maint, State};
 use crate::log::{Level, Log};
 use crate::server::{Admin, Config, HealthCheckServer, Site};
 use crate::sys::notify::Notifier;
+use crate::sys::process::reap_orphans;
 use crate::sys::signals::{Signal, Signals};
 use hangup::Hangups;
 use keep::Keep;
@@ -95,12 +96,14 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     watch::feed_watchdog(&server, &manager, &log)?;
     let hangups = Hangups::new(daemon.clone(), manager.clone());
     loop {
-        let signal = signals.wait();
-        if signal != Signal::Hangup {
-            log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
-            break;
+        match signals.wait() {
+            Signal::Hangup => hangups.reload(),
+            Signal::ChildEnded => reap_orphans(),
+            signal => {
+                log.line(Level::Notice, format_args!("ending: signal={signal:?}"));
+                break;
+            }
         }
-        hangups.reload();
     }
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
@@ -235,8 +238,10 @@ impl Daemon {
             Some(socket) => socket.display().to_string(),
             None => String::from("none"),
         };
-        let text = format_args!("configuration {path}: components={count} admin-socket={socket}");
-        self.log.line(Level::Notice, text);
+        self.log.line(
+            Level::Notice,
+            format_args!("configuration {path}: components={count} admin-socket={socket}"),
+        );
         for address in self.server.addresses() {
             self.log
                 .line(Level::Notice, format_args!("listening on {address}"));

@@ -8,6 +8,7 @@ use crate::config::server::{Agent, Listen, ServerPlan};
 use crate::error::Error;
 use crate::log::Log;
 use crate::server::{AgentSettings, HealthCheckServer, ListenSettings};
+use crate::text::joined;
 
 /// The places of one configuration.
 #[derive(Default)]
@@ -61,7 +62,8 @@ impl Places {
     /// Listens where it is to be listened now and was not, and no more where it is not.
     ///
     /// # Errors
-    /// An address that cannot be listened on; then all is as it was.
+    /// An address that cannot be listened on; then all is as it was, but for what another has taken
+    /// meanwhile, which the error names and which is tried again.
     pub(super) fn replace(
         &mut self,
         before: &Places,
@@ -76,8 +78,7 @@ impl Places {
         close(&in_the_way, server);
         if let Err(error) = listen(&blocked, server) {
             close(&free, server);
-            listen(&in_the_way, server)?;
-            return Err(error);
+            return Err(listen_back(&in_the_way, server, error));
         }
         close(&gone, server);
         Ok(())
@@ -114,6 +115,23 @@ fn listen(places: &[Place], server: &HealthCheckServer) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Listens again in each of these that can be had. The error, with those that cannot.
+fn listen_back(places: &[Place], server: &HealthCheckServer, error: Error) -> Error {
+    let is_lost = |place: &&Place| {
+        let settings = place.settings();
+        !settings.is_ok_and(|settings| server.listen_back(settings))
+    };
+    let lost = places.iter().filter(is_lost);
+    let lost: Vec<String> = lost.map(|place| place.address().to_string()).collect();
+    if lost.is_empty() {
+        return error;
+    }
+    let lost = joined(&lost, ", ");
+    Error::taken(format!(
+        "{error:?}; and nobody listens on {lost} any more, which is tried again"
+    ))
 }
 
 fn close(places: &[Place], server: &HealthCheckServer) {
@@ -173,4 +191,48 @@ fn agent_settings(agent: &Agent) -> Result<ListenSettings, Error> {
         settings = settings.allow(*range);
     }
     Ok(settings.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{SocketAddr, TcpListener};
+
+    fn plan(addresses: &[SocketAddr], only_components: bool) -> ServerPlan {
+        let listen = |address: &SocketAddr| Listen {
+            address: *address,
+            only_components,
+            allow: Vec::new(),
+        };
+        ServerPlan {
+            listens: addresses.iter().map(listen).collect(),
+            ..ServerPlan::default()
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_back_is_told_and_tried_again_and_the_others_are_back() {
+        let server = HealthCheckServer::bind("127.0.0.1:0").unwrap();
+        let running = server.start().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let lost = taken.local_addr().unwrap();
+        // Free, and nobody else's on this address.
+        let kept = TcpListener::bind("127.99.1.7:0").unwrap();
+        let (kept, free) = (kept.local_addr().unwrap(), kept);
+        drop(free);
+        let before = Places::of(&plan(&[lost, kept], false));
+        let mut after = Places::of(&plan(&[kept, lost], true));
+        let error = after.replace(&before, &server).unwrap_err().to_string();
+        let told = format!("; and nobody listens on {lost} any more, which is tried again");
+        assert!(error.ends_with(&told), "{error}");
+        assert_eq!(server.addresses(), [server.local_addr(), kept]);
+        drop(taken);
+        while !server.addresses().contains(&lost) {
+            std::thread::yield_now();
+        }
+        close(&before.0, &server);
+        assert_eq!(server.addresses(), [server.local_addr()]);
+        server.handle().shutdown();
+        running.wait();
+    }
 }

@@ -71,6 +71,10 @@ impl Watch {
         // Held to the end, so that what happens meanwhile is written after what is known now.
         let mut current = locked(&self.0.followed);
         let before = std::mem::replace(&mut *current, followed);
+        if let Some(files) = &*locked(&self.0.files) {
+            let tracks = current.iter().filter_map(|one| one.track.as_ref());
+            files.keep_only(&|path| tracks.clone().any(|track| track.path == path));
+        }
         for new in current.iter() {
             let old = find(&before, &new.name).and_then(|old| old.track.as_ref());
             if let (Some(track), true) = (&new.track, old != new.track.as_ref()) {
@@ -98,7 +102,7 @@ impl Shared {
             return;
         };
         match &event.what {
-            What::Changed { to, .. } => self.track(&followed, *to),
+            What::Changed(change) => self.track(&followed, change.to),
             What::Settled { state, .. } => self.track(&followed, *state),
             What::Maintenance { maint: None } => self.maint_ended(name),
             _ => {}
@@ -107,8 +111,8 @@ impl Shared {
             if let Some(component) = self.components.find(name.as_bytes()) {
                 // Told so late that it has failed again: that is a failure of its own.
                 if matches!(
-                    event.what,
-                    What::Changed { to: State::Ok, .. } | What::Judged { to: State::Ok, .. }
+                    &event.what,
+                    What::Changed(change) | What::Judged(change) if change.to == State::Ok
                 ) {
                     self.keep.judged(name, State::Ok, event.at);
                 }
@@ -176,8 +180,11 @@ pub(super) fn feed_watchdog(
         loop {
             if server.is_live() {
                 if let Err(error) = manager.watchdog() {
-                    let text = format_args!("the watchdog could not be fed: {error}");
-                    complaints.line(&log, Level::Warning, text);
+                    complaints.line(
+                        &log,
+                        Level::Warning,
+                        format_args!("the watchdog could not be fed: {error}"),
+                    );
                 }
             }
             // Twice as often as it has to be (sd_watchdog_enabled(3)).

@@ -13,7 +13,7 @@ use crate::error::Error;
 pub enum Mode {
     /// As failed, so that traffic leaves it.
     Drain,
-    /// In the state that it had when this began.
+    /// In the state that it had when this began; one that was drained then, in what was judged.
     Hold(State),
 }
 

@@ -229,9 +229,14 @@ impl Outcome {
     }
 
     /// The same with a detail.
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Outcome {
-        self.detail = detail.into();
-        self
+    pub fn with_detail(self, detail: impl Into<String>) -> Outcome {
+        self.detailed(detail.into())
+    }
+
+    // As often called as `new`.
+    #[inline(never)]
+    fn detailed(self, detail: String) -> Outcome {
+        Outcome { detail, ..self }
     }
 
     /// The same with how long the run took.

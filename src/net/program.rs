@@ -4,6 +4,14 @@
 //! A daemon often has the rights of root, and what it runs every few seconds is worth replacing.
 //! So every directory and link on the way to a program is looked at, and the program itself. What
 //! is not: a script's interpreter, and files that are named in arguments.
+//!
+//! Nobody writes what is mounted read-only, whatever its mode is: a ConfigMap of Kubernetes is a
+//! folder with mode 0777. That counts only where process 1 sees the same mounts, which are then
+//! everybody's: systemd's `ProtectSystem=strict` makes all read-only for one service alone, and
+//! others may go on writing. Who may not look at the mounts of process 1 is taken not to share them.
+//! The limit: what is mounted may be there a second time, writable, under another path (a bind
+//! mount), on the host of a container or on a server of files. Who mounts it read-only, which takes
+//! root, answers for who may write it there. Its owner counts as everywhere.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
@@ -13,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Error;
+use crate::sys::file::may_write;
 use crate::sys::process::effective_user;
 
 /// Where programs are looked for, and where those that we run look for others. Not our own
@@ -69,7 +78,8 @@ fn is_program(about: &Metadata) -> bool {
 }
 
 /// Looks at everything that leads to a program: each has to belong to root or to us, and to be
-/// writable by its owner only. A sticky directory such as `/tmp` is writable by others.
+/// writable by its owner only, or mounted read-only. A sticky directory such as `/tmp` is writable
+/// by others.
 ///
 /// # Errors
 /// What is wrong.
@@ -139,17 +149,29 @@ fn parts(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-fn judge(path: &Path, about: &Metadata, sticky: Sticky) -> Result<(), Unfit> {
-    judge_owner(path, about)?;
-    let (mode, path) = (about.mode() & 0o7777, path.display());
+fn judge(place: &Path, about: &Metadata, sticky: Sticky) -> Result<(), Unfit> {
+    judge_owner(place, about)?;
+    let (mode, path) = (about.mode() & 0o7777, place.display());
     let is_safe = sticky == Sticky::IsSafe && about.is_dir() && mode & STICKY != 0;
-    if mode & WRITABLE_BY_OTHERS != 0 && !is_safe {
-        let message = format!(
-            "{path} has mode {mode:o}; expected writable by its owner only: chmod go-w {path}"
-        );
+    if mode & WRITABLE_BY_OTHERS != 0 && !is_safe && !is_read_only(place) {
+        // A sticky directory is meant to be everybody's: it is the program that has to move.
+        let message = match mode & STICKY {
+            0 => format!(
+                "{path} has mode {mode:o}; expected writable by its owner only: chmod go-w {path}"
+            ),
+            _ => format!("{path} is for everybody; expected a folder that only its owner writes"),
+        };
         return Err(Unfit::Unsafe(message));
     }
     Ok(())
+}
+
+/// Whether it is mounted read-only, and that for everybody and not for us alone.
+fn is_read_only(path: &Path) -> bool {
+    let refused = may_write(path).err().map(|error| error.kind());
+    let [ours, everybodys] = ["/proc/self/ns/mnt", "/proc/1/ns/mnt"].map(fs::read_link);
+    refused == Some(io::ErrorKind::ReadOnlyFilesystem)
+        && matches!((ours, everybodys), (Ok(ours), Ok(everybodys)) if ours == everybodys)
 }
 
 fn judge_owner(path: &Path, about: &Metadata) -> Result<(), Unfit> {
@@ -183,7 +205,12 @@ mod tests {
     #[test]
     fn a_place_for_everybody_is_refused_even_if_sticky() {
         for path in ["/tmp/script", "/usr/../tmp/../bin/sh", "/dev/shm/a/b"] {
-            assert!(refusal(path).contains("expected writable by its owner only"));
+            let message = refusal(path);
+            assert!(
+                message.contains(" is for everybody; expected "),
+                "{message}"
+            );
+            assert!(!message.contains("chmod"), "{message}");
         }
         // What is at the end counts as well.
         assert!(refusal("/dev/null").starts_with("/dev/null has mode 666"));

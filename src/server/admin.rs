@@ -145,8 +145,10 @@ pub(super) fn work(act: Act, request: &Request<'_>, client: Client) -> Work {
             let (act, reply) = act.alone(shared, &asked);
             let (name, what) = act.words();
             let (status, text) = (reply.status(), reply.text().escape_debug());
-            let line = format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\"");
-            shared.log.line(Level::Notice, line);
+            shared.log.line(
+                Level::Notice,
+                format_args!("{what}{name} by=\"{by}\" status={status} said=\"{text}\""),
+            );
             answer_act(shared, caller, &act, &reply);
         });
         if is_reload {
@@ -178,8 +180,11 @@ pub(super) fn permission(
     }
     if let Some(why) = unavailable {
         // The file's name is for the log, and not for strangers.
-        let text = format_args!("nothing to hold an administrator's credentials against: {why}");
-        shared.complaints.line(&shared.log, Level::Error, text);
+        shared.complaints.line(
+            &shared.log,
+            Level::Error,
+            format_args!("nothing to hold an administrator's credentials against: {why}"),
+        );
         return Err(answer(500, "", "ERROR: no credentials to compare"));
     }
     if site.guards.is_empty() {
@@ -293,7 +298,7 @@ fn maintain(shared: &Shared, component: &Component, asked: &Asked) -> Result<Rep
         };
         return Ok(Reply::new(200, format!("{name} {said}")));
     }
-    let state = component.board().state();
+    let state = component.board().state_to_hold();
     let mode = mode_of(word, state).map_err(|error| unusable(&error.to_string()))?;
     if word == "hold" && state == State::Unknown {
         return Err(conflict(&format!(

@@ -298,13 +298,19 @@ fn finish_with(shared: &Arc<Shared>, agent: &Agent, stream: TcpStream, name: &st
         Ok(Some(reply)) => agent.line_of(&reply),
         Ok(None) if name.is_empty() => String::from("# no component was named\n"),
         Ok(None) => {
-            let text = format_args!("an agent-check asks for {name:?}; there is no such component");
-            shared.complaints.line(&shared.log, Level::Warning, text);
+            shared.complaints.line(
+                &shared.log,
+                Level::Warning,
+                format_args!("an agent-check asks for {name:?}; there is no such component"),
+            );
             String::from("# no such component\n")
         }
         Err(_) => {
-            let text = format_args!("component={name} what an agent-check is told panicked");
-            shared.complaints.line(&shared.log, Level::Error, text);
+            shared.complaints.line(
+                &shared.log,
+                Level::Error,
+                format_args!("component={name} what an agent-check is told panicked"),
+            );
             String::from("# cannot be told\n")
         }
     };

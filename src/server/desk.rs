@@ -207,8 +207,10 @@ impl Desk {
             let done = panic::catch_unwind(AssertUnwindSafe(|| work(shared, caller)));
             if done.is_err() {
                 // The connection went with it; others are to be served.
-                let text = format_args!("what a {} does panicked", self.what);
-                shared.log.line(Level::Error, text);
+                shared.log.line(
+                    Level::Error,
+                    format_args!("what a {} does panicked", self.what),
+                );
             }
         }
     }

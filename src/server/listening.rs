@@ -320,7 +320,7 @@ impl Listening {
 pub(super) struct Listeners {
     /// In the order in which they came.
     bound: Vec<Arc<Listening>>,
-    /// Those whose address is not there yet.
+    /// Those whose address is not there yet, or was taken while we had let go of it.
     waiting: Vec<ListenSettings>,
     /// Leaders are started for those that come from now on.
     has_started: bool,
@@ -368,14 +368,33 @@ impl Shared {
                         RETRY_EVERY.as_secs()
                     ),
                 );
-                listeners.waiting.push(settings);
-                self.waiting.store(true, Ordering::SeqCst);
-                // The sweeper tries again, and may be waiting without a limit.
-                self.inbox.wake();
+                self.listen_later(&mut listeners, settings);
                 Ok(None)
             }
             Err(error) => Err(failed(&settings.name, error)),
         }
+    }
+
+    /// Listens where it was listened until just now. Whether that could be had back, or at least is
+    /// no address of this machine for now; else it is tried again until it can.
+    pub(super) fn listen_back(self: &Arc<Self>, settings: ListenSettings) -> bool {
+        let Err(error) = self.listen_also(settings.clone()) else {
+            return true;
+        };
+        let every = RETRY_EVERY.as_secs();
+        let text = format_args!(
+            "nobody listens there any more, and it is tried again every {every} s: {error:?}"
+        );
+        self.log.line(Level::Error, text);
+        self.listen_later(&mut locked(&self.listeners), settings);
+        false
+    }
+
+    fn listen_later(&self, listeners: &mut Listeners, settings: ListenSettings) {
+        listeners.waiting.push(settings);
+        self.waiting.store(true, Ordering::SeqCst);
+        // The sweeper tries again, and may be waiting without a limit.
+        self.inbox.wake();
     }
 
     fn start_also(
@@ -425,13 +444,18 @@ impl Shared {
         for settings in mem::take(&mut listeners.waiting) {
             match self.listen_again(&mut listeners, &settings) {
                 Ok(address) => {
-                    let text = format_args!("listening on {address}, which is there now");
-                    self.log.line(Level::Notice, text);
+                    self.log.line(
+                        Level::Notice,
+                        format_args!("listening on {address}, which is there now"),
+                    );
                 }
                 Err(error) => {
                     if let Some(error) = error {
-                        let text = format_args!("{error:?}; it is tried again");
-                        self.complaints.line(&self.log, Level::Error, text);
+                        self.complaints.line(
+                            &self.log,
+                            Level::Error,
+                            format_args!("{error:?}; it is tried again"),
+                        );
                     }
                     listeners.waiting.push(settings);
                 }

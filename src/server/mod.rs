@@ -91,7 +91,7 @@ pub struct HealthCheckServer {
 /// What all threads of one server know.
 struct Shared {
     listeners: Mutex<Listeners>,
-    /// Some listener's address is not there yet.
+    /// Some listener's address is not to be had yet.
     waiting: AtomicBool,
     /// Connections that were closed because no `allow` held their peer.
     refused: AtomicUsize,
@@ -223,6 +223,12 @@ impl HealthCheckServer {
         settings: impl Into<ListenSettings>,
     ) -> Result<Option<SocketAddr>, Error> {
         self.shared.listen_also(settings.into())
+    }
+
+    /// The same where it was listened until just now, and is tried again whatever goes wrong.
+    /// Whether nothing did.
+    pub(crate) fn listen_back(&self, settings: ListenSettings) -> bool {
+        self.shared.listen_back(settings)
     }
 
     /// Stops listening on that address, and trying to. Connections that were accepted are

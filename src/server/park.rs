@@ -416,8 +416,11 @@ impl Sweeper<'_> {
         self.parked
             .retain(|parked| !unfinished(&parked) || parked.deadline > last);
         let closed = before - self.parked.len();
-        let text = format_args!("{closed} unfinished requests closed to make room");
-        shared.complaints.line(&shared.log, Level::Warning, text);
+        shared.complaints.line(
+            &shared.log,
+            Level::Warning,
+            format_args!("{closed} unfinished requests closed to make room"),
+        );
     }
 
     /// Ends what has had its time.

@@ -52,16 +52,21 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
             Ok(None) => Reply::new(405, "ERROR: this method is not for this path"),
             Err(_) => {
                 let name = component.name();
-                let text = format_args!("component={name} what a POST does panicked");
-                shared.log.line(Level::Error, text);
+                shared.log.line(
+                    Level::Error,
+                    format_args!("component={name} what a POST does panicked"),
+                );
                 Reply::new(500, "ERROR")
             }
         };
         drop(alone);
         if let Some(why) = &reply.trouble {
             let name = component.name();
-            let text = format_args!("component={name} no credentials to compare: {why}");
-            shared.complaints.line(&shared.log, Level::Error, text);
+            shared.complaints.line(
+                &shared.log,
+                Level::Error,
+                format_args!("component={name} no credentials to compare: {why}"),
+            );
         }
         let bytes = bytes_of(&reply);
         if reply.acts_on_state() {

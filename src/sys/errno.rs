@@ -5,11 +5,21 @@ use std::io;
 /// `ENFILE` and `EMFILE`, the same everywhere.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const ENOBUFS: i32 = 132;
 #[cfg(all(
     target_os = "linux",
-    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+    not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))
 ))]
 const ENOBUFS: i32 = 105;
 #[cfg(not(target_os = "linux"))]

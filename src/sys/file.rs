@@ -1,4 +1,4 @@
-//! Making a directory, reading files that may be longer than they should be, and locking a file
+//! Making a directory, asking whether one may be written, reading files that may be longer than they should be, and locking a file
 //! against other processes (flock(2)); std has that only from Rust 1.89 on. For tests also a file
 //! that holds whoever opens it (F_SETLEASE in fcntl(2)).
 
@@ -58,6 +58,7 @@ const LOCK_UN: c_int = 8;
 
 unsafe extern "C" {
     fn mkdir(path: *const c_char, mode: c_uint) -> c_int;
+    fn access(path: *const c_char, mode: c_int) -> c_int;
     safe fn flock(fd: c_int, operation: c_int) -> c_int;
 }
 
@@ -70,6 +71,18 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: mkdir(2) reads a string, which this is.
     cerr(unsafe { mkdir(path.as_ptr(), mode) }).map(drop)
+}
+
+/// Whether we may write there (access(2)), be it a file or a directory.
+///
+/// # Errors
+/// Why we may not: `ReadOnlyFilesystem` where it is mounted so, for root, too.
+pub(crate) fn may_write(path: &Path) -> io::Result<()> {
+    /// The same everywhere.
+    const W_OK: c_int = 2;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: access(2) reads a string, which this is.
+    cerr(unsafe { access(path.as_ptr(), W_OK) }).map(drop)
 }
 
 /// Locks a file for this process alone, until the last copy of it is closed, however that comes

@@ -21,9 +21,19 @@ const SC_PROCESSORS: c_int = 58;
 /// What POSIX promises every process; taken when the system does not say.
 const OPEN_MAX_LEAST: usize = 20;
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const RLIMIT_NOFILE: c_int = 5;
-#[cfg(not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64")))]
+#[cfg(not(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+)))]
 const RLIMIT_NOFILE: c_int = 7;
 
 /// `rlim_t`, which is a long in 32-bit glibc and 64 bits wide elsewhere.

@@ -30,9 +30,19 @@ mod linux {
     const AF_UNIX: u16 = 1;
     const SOCK_CLOEXEC: c_int = 0o2000000;
 
-    #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+    #[cfg(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))]
     const SOCK_STREAM_NONBLOCK: c_int = 2 | 0x80;
-    #[cfg(not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64")))]
+    #[cfg(not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    )))]
     const SOCK_STREAM_NONBLOCK: c_int = 1 | 0x800;
 
     /// `struct sockaddr_un`.

@@ -22,6 +22,8 @@ const P_PID: c_uint = 1;
 const WNOHANG: c_int = 1;
 const WEXITED: c_int = 4;
 const WNOWAIT: c_int = 0x0100_0000;
+/// `__WNOTHREAD` of waitpid(2): children of the calling thread only.
+const WNOTHREAD: c_int = 0x2000_0000;
 
 /// The ordinary signals end here; the C library has its own plans for some of those above.
 const SIGNAL_LAST: c_int = 31;
@@ -336,6 +338,16 @@ pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
     // SAFETY: waitid(2) writes one siginfo_t, which `info` is.
     cerr(unsafe { waitid(P_PID, child.id(), &mut info, options) })?;
     Ok(info.0[0] != 0)
+}
+
+/// Reaps who has ended of those that have no parent but process 1, if that is us: what our programs
+/// leave behind. To be called by the process's first thread, which starts no program itself: it is
+/// given the orphans, while a program is the child of the thread that started it, and that waits
+/// for it.
+pub(crate) fn reap_orphans() {
+    let mut status = 0;
+    // SAFETY: waitpid(2) writes one int, which `status` is.
+    while unsafe { waitpid(-1, &mut status, WNOHANG | WNOTHREAD) } > 0 {}
 }
 
 /// A descriptor that becomes readable when the child ends; `None` before Linux 5.3, and where

@@ -52,9 +52,19 @@ mod linux {
         fn gai_strerror(code: c_int) -> *const c_char;
     }
 
-    #[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+    #[cfg(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))]
     const SOCK_STREAM: c_int = 2;
-    #[cfg(not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64")))]
+    #[cfg(not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    )))]
     const SOCK_STREAM: c_int = 1;
 
     const EAI_NONAME: c_int = -2;

@@ -15,20 +15,42 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: stop.
     Terminate,
+    /// SIGCHLD: a child has ended, of whichever thread.
+    ChildEnded,
 }
 
 impl Signal {
-    const ALL: [Signal; 3] = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+    const ALL: [Signal; 4] = [
+        Signal::Hangup,
+        Signal::Interrupt,
+        Signal::Terminate,
+        Signal::ChildEnded,
+    ];
 
-    /// The same numbers everywhere.
+    /// All but the last have the same numbers everywhere.
     fn number(self) -> c_int {
         match self {
             Signal::Hangup => 1,
             Signal::Interrupt => 2,
             Signal::Terminate => 15,
+            Signal::ChildEnded => SIGCHLD,
         }
     }
 }
+
+const SIGCHLD: c_int = match () {
+    _ if cfg!(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64"
+    )) =>
+    {
+        18
+    }
+    _ if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) => 20,
+    _ if cfg!(target_os = "linux") => 17,
+    _ => 20,
+};
 
 /// Signals that are kept for [`wait`](Signals::wait) instead of ending the process.
 #[derive(Debug)]
@@ -41,21 +63,41 @@ pub struct Signals {
 #[derive(Clone, Copy, Debug)]
 struct SigSet([u8; 128]);
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const SIG_BLOCK: c_int = 1;
 #[cfg(all(
     target_os = "linux",
-    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+    not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))
 ))]
 const SIG_BLOCK: c_int = 0;
 #[cfg(not(target_os = "linux"))]
 const SIG_BLOCK: c_int = 1;
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 const SIG_SETMASK: c_int = 3;
 #[cfg(all(
     target_os = "linux",
-    not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))
+    not(any(
+        target_arch = "mips",
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
+    ))
 ))]
 const SIG_SETMASK: c_int = 2;
 #[cfg(not(target_os = "linux"))]

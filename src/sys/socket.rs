@@ -146,7 +146,12 @@ pub(crate) fn wait_for_any(watches: &mut [Watch], at_most: Duration) -> io::Resu
     }
 }
 
-#[cfg(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64"))]
+#[cfg(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+))]
 mod number {
     use std::ffi::c_int;
     pub(super) const SOCK_STREAM: c_int = 2;
@@ -156,7 +161,12 @@ mod number {
     pub(super) const SO_LINGER: c_int = 0x80;
     pub(super) const EINPROGRESS: i32 = 150;
 }
-#[cfg(not(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64")))]
+#[cfg(not(any(
+    target_arch = "mips",
+    target_arch = "mips32r6",
+    target_arch = "mips64",
+    target_arch = "mips64r6"
+)))]
 mod number {
     use std::ffi::c_int;
     pub(super) const SOCK_STREAM: c_int = 1;

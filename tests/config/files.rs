@@ -150,3 +150,79 @@ fn whoever_may_write_where_a_file_is_could_run_any_program() {
     folder.write("conf.d/a.conf", b"component a\n file /\n", 0o666);
     assert_eq!(told_of_program(&folder, "failover.conf"), "");
 }
+
+/// What Kubernetes makes of a ConfigMap, with a program in it; `SHELL` is done where it is mounted
+/// read-only for all that there is, and says how the program `failover` ends.
+fn in_a_config_map(shell: &str) -> Option<Vec<String>> {
+    let folder = Folder::safe()?;
+    let config = format!("component a\n exec {}/map/job\n", folder.path().display());
+    folder.write("map/..2026/failover.conf", config.as_bytes(), 0o644);
+    folder.write("map/..2026/job", b"#!/bin/sh\nexit 0\n", 0o755);
+    let map = folder.path().join("map");
+    symlink("..2026", map.join("..data")).unwrap();
+    for name in ["failover.conf", "job"] {
+        symlink(format!("..data/{name}"), map.join(name)).unwrap();
+    }
+    for open in [&map, &map.join("..2026")] {
+        fs::set_permissions(open, Permissions::from_mode(0o777)).unwrap();
+    }
+    let output = Command::new("unshare")
+        .args(["-rmpf", "--mount-proc", "sh", "-c", shell])
+        .env("FAILOVER", env!("CARGO_BIN_EXE_failover"))
+        .current_dir(folder.path())
+        .output()
+        .ok()?;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<String> = said.lines().map(String::from).collect();
+    if lines.first().is_none_or(|line| line != "mounted") {
+        println!("skipped: no mounts of our own to be had");
+        return None;
+    }
+    Some(lines[1..].to_vec())
+}
+
+#[test]
+fn what_everybody_may_write_may_run_programs_where_it_is_mounted_read_only_for_all() {
+    let ends = in_a_config_map(
+        "check() { $FAILOVER check-config -c map/failover.conf > said 2>&1; echo $?; }
+         mount --bind map map && mount -o remount,bind,ro map && echo mounted || exit
+         check
+         $FAILOVER probe exec $PWD/map/job > said; echo $?
+         unshare -m $FAILOVER probe exec $PWD/map/job > said 2>&1; echo $?
+         umount map; check; cat said
+         unshare -m sh -c \"mount --bind map map; mount -o remount,bind,ro map;
+             $FAILOVER check-config -c map/failover.conf\" > said 2>&1; echo $?; cat said",
+    );
+    let Some(ends) = ends else { return };
+    assert_eq!(ends[..4], ["0", "0", "1", "78"], "{ends:?}");
+    // Read-only for who asks alone is writable for others.
+    assert!(ends.contains(&String::from("78")), "{ends:?}");
+    let refused = ends.iter().filter(|line| line.contains("has mode 777; "));
+    assert!(refused.count() >= 2, "{ends:?}");
+}
+
+#[test]
+fn a_track_file_that_could_not_be_written_is_warned_of() {
+    let folder = Folder::new();
+    folder.write("file", b"", 0o600);
+    for (place, why) in [
+        ("none", "No such file or directory (os error 2)"),
+        ("file", "Not a directory (os error 20)"),
+    ] {
+        let place = folder.path().join(place);
+        let said = folder.check(&format!(
+            "component a\n file /\n track-file {}/web\n",
+            place.display()
+        ));
+        let told = format!(
+            "failover.conf:3:13: warning: track-file {:?} could not be written now: {why}; make \
+             its folder {place:?}, writable for the daemon's user, before the daemon starts",
+            place.join("web")
+        );
+        assert!(said.errors.starts_with(&told), "{}", said.errors);
+        assert_eq!(said.code, 0);
+    }
+    let here = folder.path().display();
+    let said = folder.check(&format!("component a\n file /\n track-file {here}/web\n"));
+    assert_eq!((said.code, said.errors.as_str()), (0, ""));
+}

@@ -58,6 +58,8 @@ fn the_design_s_sample_can_be_used() {
     let users = folder.path().join("users").display().to_string();
     let config = SAMPLE.replace("/etc/failover/users", &users);
     assert!(config != SAMPLE, "no users in the sample");
+    let tracked = folder.path().join("web").display().to_string();
+    let config = config.replace("/run/keepalived/web", &tracked);
     let Said { code, out, errors } = folder.check(&config);
     assert_eq!(code, 0, "{errors}");
     let expected = "failover.conf: can be used; 6 components, 2 warnings\n";

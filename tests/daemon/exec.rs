@@ -1,6 +1,8 @@
-//! Programs over reloads: never two of one component at a time.
+//! Programs over reloads: never two of one component at a time. And what they leave behind.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::house::{House, QUICK, empty, house};
 use crate::support::{a_moment, eventually};
@@ -60,4 +62,50 @@ fn one_whose_time_is_over_by_the_new_configuration_is_ended() {
     eventually("a run", || is_there(&house, "on"));
     house.reload(&config("! kill -0 $(cat DIR/pid)", "1s"));
     house.comes_to("/a", "OK");
+}
+
+/// The processes whose parent this is, with their states (proc_pid_stat(5)).
+fn children_of(parent: u32) -> Vec<(u32, String)> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let stat = fs::read_to_string(format!("/proc/{name}/stat")).unwrap_or_default();
+        let rest = stat.rsplit(") ").next().unwrap_or_default();
+        let fields: Vec<&str> = rest.split(' ').collect();
+        if let (Ok(id), Some(Ok(of))) = (name.parse(), fields.get(1).map(|it| it.parse::<u32>())) {
+            if of == parent {
+                children.push((id, fields[0].to_string()));
+            }
+        }
+    }
+    children
+}
+
+#[test]
+fn process_1_reaps_what_its_programs_leave_behind_and_takes_no_status_from_them() {
+    let mut house = empty();
+    house.configure(&format!(
+        "{QUICK}component a\n exec sh -c \"setsid -f true; sleep 1000 & exit 0\"\n timeout 30s\n"
+    ));
+    let apart = ["-rpf", "--kill-child", "--mount-proc"];
+    let can = Command::new("unshare").args(apart).arg("true").output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no process number 1 to be had");
+        return;
+    }
+    let daemon = house.run();
+    let mut command = Command::new("unshare");
+    command.args(apart).arg(daemon.get_program());
+    house.start_as({
+        command.args(daemon.get_args());
+        command
+    });
+    house.comes_to("/a", "OK");
+    eventually("50 runs", || house.status().number("a", "runs") > 50.0);
+    assert_eq!(house.status().number("a", "failures"), 0.0);
+    assert_eq!(house.status().number("a", "unknowns"), 0.0);
+    let (daemon, _) = children_of(house.daemon().pid())[0];
+    eventually("none that has ended and is there", || {
+        children_of(daemon).iter().all(|(_, state)| state != "Z")
+    });
 }

@@ -92,6 +92,40 @@ fn held_is_as_it_was_whatever_happens() {
 }
 
 #[test]
+fn a_hold_after_a_drain_holds_what_the_check_finds() {
+    let house = running();
+    house.maintain("a", "mode=drain");
+    assert_eq!(house.get("/a"), (404, String::from("FAIL")));
+    house.maintain("a", "mode=hold");
+    assert_eq!(house.word("/a"), "OK", "as before it was drained");
+    house.comes_to("/site", "OK");
+    house.remove("a");
+    eventually("its check fails", || {
+        house.status().of("a", "phase") == "\"unhealthy\""
+    });
+    house.maintain("a", "mode=hold&because=longer");
+    assert_eq!(house.word("/a"), "OK", "what is held is held on");
+    house.maintain("a", "mode=drain");
+    house.write("a", "");
+    eventually("its check passes", || {
+        house.status().of("a", "phase") == "\"healthy\""
+    });
+    assert_eq!(house.get("/a"), (404, String::from("FAIL")));
+    house.maintain("a", "mode=off");
+    assert_eq!(house.word("/a"), "OK");
+    house.maintain("a", "mode=hold");
+    house.remove("a");
+    house.maintain("a", "mode=drain");
+    eventually("its check fails", || {
+        house.status().of("a", "phase") == "\"unhealthy\""
+    });
+    house.maintain("a", "mode=hold");
+    assert_eq!(house.get("/a"), (404, String::from("FAIL")), "as judged");
+    house.maintain("a", "mode=off");
+    assert_eq!(house.get("/a"), (404, String::from("FAIL")));
+}
+
+#[test]
 fn it_ends_by_itself() {
     let house = running();
     house.maintain("a", "mode=drain&for=1h");

@@ -85,3 +85,22 @@ fn one_that_a_reload_brings_says_the_state_at_once() {
     house.reload(&config(" track-file DIR/one values 7 8\n"));
     says(&house, "one", "7\n");
 }
+
+#[test]
+fn one_that_could_not_be_written_is_let_go_by_a_reload() {
+    let config = |file: &str| {
+        format!(
+            "{QUICK}component a\n file /\n track-file DIR/{file}\n\
+             component b\n file /\n delay 200ms\n track-file DIR/missing/b\n"
+        )
+    };
+    let mut house = house(&config("missing/a"));
+    house.daemon().line_with("missing/a\" cannot be written");
+    house.daemon().line_with("missing/b\" cannot be written");
+    house.reload(&config("a.track"));
+    says(&house, "a.track", "0\n");
+    std::fs::create_dir(house.path("missing")).unwrap();
+    says(&house, "missing/b", "0\n");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(!std::path::Path::new(&house.path("missing/a")).exists());
+}

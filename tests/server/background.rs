@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover::{
-    Background, Clock, Event, Health, HealthCheckServer, ManualClock, State, What, minute, ok,
-    second,
+    Background, Clock, Event, Health, HealthCheckServer, ManualClock, State, What, fail, minute,
+    ok, second,
 };
 
 use crate::support::{Gate, PATIENCE, Served, a_moment, expect_panics};
@@ -29,9 +29,7 @@ fn served(clock: &ManualClock, background: Background) -> (Served, Receiver<Even
 #[track_caller]
 fn change(events: &Receiver<Event>) -> (State, State, String) {
     match events.recv_timeout(PATIENCE).expect("an event").what {
-        What::Changed {
-            from, to, outcome, ..
-        } => (from, to, outcome.reason.to_string()),
+        What::Changed(change) => (change.from, change.to, change.outcome.reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
@@ -125,11 +123,12 @@ fn events_are_told_in_the_order_in_which_they_happened() {
         assert_eq!(event.component, "mail");
         assert!(event.at >= at);
         at = event.at;
-        let What::Changed { from, to, runs, .. } = event.what else {
+        let What::Changed(change) = event.what else {
             panic!("{:?}", event.what);
         };
         let expected = [(State::Ok, State::Fail), (State::Fail, State::Ok)][n % 2];
-        assert_eq!(((from, to), runs), (expected, n as u64 + 1));
+        assert_eq!((change.from, change.to), expected);
+        assert_eq!(change.runs, n as u64 + 1);
         clock.advance_and_settle(SECOND);
     }
 }
@@ -153,7 +152,7 @@ fn a_panic_is_told_once_until_it_is_over() {
     }
     let told = |event: Event| match event.what {
         What::Panicked { message } => message,
-        What::Changed { from, to, .. } => format!("{from} -> {to}"),
+        What::Changed(change) => format!("{} -> {}", change.from, change.to),
         other => panic!("{other:?}"),
     };
     let told: Vec<String> = (0..4)
@@ -205,5 +204,30 @@ fn a_listener_that_panics_is_told_the_next_event_too() {
     for _ in 0..4 {
         served.get("/a");
         events.recv_timeout(PATIENCE).unwrap();
+    }
+}
+
+/// As after a pause of the whole machine, all of them change at once.
+#[test]
+fn of_many_that_change_before_any_is_told_each_is_told() {
+    const COUNT: usize = 1_100;
+    let (sender, events) = channel();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let _served = Served::new(|server| {
+        server.on_event(move |event| drop(sender.send(event.clone())));
+        for number in 0..COUNT {
+            let counted = runs.clone();
+            let check = move || counted.fetch_add(1, Ordering::SeqCst) < COUNT;
+            let background = Background::new(check, minute(60), fail).unwrap();
+            let name = format!("c{number}");
+            server.add_component(&name, background).unwrap();
+        }
+        while runs.load(Ordering::SeqCst) < COUNT {
+            std::thread::yield_now();
+        }
+    });
+    for told in 0..COUNT {
+        let event = events.recv_timeout(PATIENCE);
+        assert!(event.is_ok(), "{told} of {COUNT} were told");
     }
 }

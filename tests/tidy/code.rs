@@ -221,6 +221,23 @@ pub(crate) fn sleeps(source: &Source) -> Vec<Fault> {
     sleeps.map(|path| fault(path.line)).collect()
 }
 
+/// Nothing that only compilers after `rust-version` take; what clippy's `incompatible_msrv` sees,
+/// it sees better.
+pub(crate) fn newer_syntax(source: &Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (at, token) in source.tokens.iter().enumerate() {
+        let message = if source.reads(at, &["&", "&", "let"]) {
+            "a chain of 'let', which Rust 1.88 brought; expected two ifs"
+        } else if source.reads(at, &["=", "format_args", "!"]) {
+            "'format_args!' outlives its line, as only from Rust 1.89 on; expected it in the call"
+        } else {
+            continue;
+        };
+        faults.push(Fault::new(&source.path, token.line, message));
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,5 +364,17 @@ mod tests {
             assert_eq!(says(sleeps, "tests/server.rs", text).len(), 1);
             assert_eq!(says(sleeps, "tests/support/mod.rs", text), [""; 0]);
         }
+    }
+
+    #[test]
+    fn what_only_newer_compilers_take_is_caught() {
+        for text in [
+            "if let Some(a) = b\n&& let c = a {}",
+            "let a = format_args!(\"{b}\");",
+        ] {
+            assert_eq!(says(newer_syntax, "src/x.rs", text).len(), 1, "{text}");
+        }
+        let taken = "a(format_args!(\"{b}\"));\nmatch c { _ => format_args!(\"{d}\") }\n// && let";
+        assert_eq!(says(newer_syntax, "src/x.rs", taken), [""; 0]);
     }
 }

@@ -216,6 +216,16 @@ fn nobody_sleeps_to_make_time_pass() {
 }
 
 #[test]
+fn the_oldest_compiler_takes_everything() {
+    assert_none(
+        &SOURCES
+            .iter()
+            .flat_map(code::newer_syntax)
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
 fn lines_and_files_are_short_and_clean() {
     assert_none(&SOURCES.iter().flat_map(text::lines).collect::<Vec<_>>());
 }

@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::check::board::{Answer, Asker, News};
+use crate::check::board::{Answer, Asker};
 use crate::clock::{ManualClock, locked};
+use crate::event::{Transition, What};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -259,6 +260,30 @@ fn one_that_was_held_is_stale_by_the_time_of_its_release() {
     assert_eq!(reason(), Reason::Stale);
 }
 
+/// A run that hangs keeps its board, and a component may be replaced often meanwhile.
+#[test]
+fn who_hands_over_keeps_none_of_those_that_come_after() {
+    let (check, is_asked, _tell) = puppet();
+    let prober = on_request(check);
+    prober.board().nudge();
+    is_asked.recv().unwrap();
+    let settings = settings(Schedule::OnRequest, &ManualClock::new());
+    let bell = settings.clock.waiter().bell();
+    let next = || Arc::new(Board::new(&settings, bell.clone()));
+    let mut board = prober.board().clone();
+    let first = next();
+    for successor in std::iter::once(first.clone()).chain((0..50_000).map(|_| next())) {
+        board.hand_over(&successor);
+        board = successor;
+    }
+    let (gone, left) = (Arc::downgrade(&first), board);
+    drop(first);
+    assert!(gone.upgrade().is_none());
+    let (answers, _answered) = channel();
+    assert!(prober.board().ask(asker(&answers)).is_err());
+    drop(left);
+}
+
 #[test]
 fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
     let (check, is_asked, _tell) = puppet();
@@ -271,21 +296,26 @@ fn a_stopped_prober_answers_who_waits_and_takes_nobody_more() {
     assert!(prober.board().ask(asker(&answers)).is_err());
 }
 
+#[track_caller]
+fn next_change(news: &Receiver<What>) -> State {
+    match news.recv().unwrap() {
+        What::Changed(Transition { to, .. }) => to,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_run_that_hangs_makes_the_board_stale_once_and_its_end_makes_it_known_again() {
     let clock = ManualClock::new();
     let (check, is_asked, tell) = puppet();
     let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
     let (told, news) = channel();
-    prober.board().watch(Box::new(move |item| {
-        told.send(item).expect("the test listens")
+    prober.board().watch(Box::new(move |_, what| {
+        told.send(what).expect("the test listens")
     }));
     is_asked.recv().unwrap();
     tell.send(Health::Ok).unwrap();
-    assert!(matches!(
-        news.recv(),
-        Ok(News::Changed { to: State::Ok, .. })
-    ));
+    assert_eq!(next_change(&news), State::Ok);
     clock.advance(SECOND);
     is_asked.recv().unwrap();
     clock.advance(SECOND * 2);
@@ -297,18 +327,9 @@ fn a_run_that_hangs_makes_the_board_stale_once_and_its_end_makes_it_known_again(
     clock.advance(Duration::from_nanos(1));
     assert_eq!(prober.board().state(), State::Unknown);
     assert_eq!(prober.board().published().outcome.reason, Reason::Stale);
-    assert!(matches!(
-        news.recv(),
-        Ok(News::Changed {
-            to: State::Unknown,
-            ..
-        })
-    ));
+    assert_eq!(next_change(&news), State::Unknown);
     tell.send(Health::Ok).unwrap();
-    assert!(matches!(
-        news.recv(),
-        Ok(News::Changed { to: State::Ok, .. })
-    ));
+    assert_eq!(next_change(&news), State::Ok);
     assert!(news.try_recv().is_err());
     assert_eq!(prober.board().published().changes, 3);
 }
@@ -424,17 +445,17 @@ fn a_panic_is_unknown_and_told_once() {
     let check = Box::new(|| -> bool { panic!("no such thing") });
     let prober = Prober::start(check, settings(Schedule::OnRequest, &clock)).unwrap();
     let (told, news) = channel();
-    prober.board().watch(Box::new(move |item| {
-        told.send(item).expect("the test listens")
+    prober.board().watch(Box::new(move |_, what| {
+        told.send(what).expect("the test listens")
     }));
     let (answers, answered) = channel();
     for _ in 0..3 {
         assert!(prober.board().ask(asker(&answers)).is_ok());
         assert_eq!(answered.recv().unwrap(), Answer::State(State::Unknown));
     }
-    let told: Vec<News> = news.try_iter().collect();
+    let told: Vec<What> = news.try_iter().collect();
     assert!(
-        matches!(&told[..], [News::Panicked { message, .. }] if message == "no such thing"),
+        matches!(&told[..], [What::Panicked { message }] if message == "no such thing"),
         "{told:?}"
     );
 }

@@ -82,7 +82,8 @@ pub(super) const KINDS: &[Keyword] = &[
         "PROGRAM [ARGUMENT...]",
         "Runs a program, without a shell. Exit code 0 is ok, any other failed; see 'exit-codes'.\n\
          A program that others may write or replace is not run, nor one that stands in a\n\
-         configuration of which that is so; a sticky folder such as /tmp will do for that.",
+         configuration of which that is so; a sticky folder such as /tmp will do for that.\n\
+         Nobody writes what is mounted read-only, such as a ConfigMap.",
         "exec /usr/lib/failover/check-queue --max 100",
     ),
     Keyword::new(
@@ -264,7 +265,7 @@ pub(super) const SETTINGS: &[Keyword] = &[
         Form::Words(2),
         "NAME VALUE",
         "A header of the request.",
-        "header Accept application/health+json",
+        "header Accept \"text/plain, text/html\"",
     )
     .of(&["http"])
     .repeats(),
@@ -507,7 +508,8 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "latency",
         Form::Words(1),
         "DURATION",
-        "How long requests may take on the average.",
+        "How long requests may take on the average. nginx's log needs rt=$request_time at the\n\
+         end of its log_format.",
         "latency 500ms",
     )
     .default("any")

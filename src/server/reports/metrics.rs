@@ -53,7 +53,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "failover_connections_held",
         "gauge",
-        "Connections that wait: unfinished, for a run, or for a desk.",
+        "Connections that wait: unfinished, for a run, or for a free thread.",
     ),
     (
         "failover_connections_refused_total",

@@ -8,9 +8,9 @@ use super::health::state_of_whole;
 use super::{DETAIL_LEN_MAX, Row, Times, ailment, cut, milliseconds, rows, seconds};
 use crate::clock::Moment;
 use crate::component::{About, Sighting, blamed};
-use crate::event::{Event, What};
+use crate::event::{Event, Transition, What};
 use crate::health::maint::Maint;
-use crate::health::{Phase, Reason, State};
+use crate::health::{Outcome, Phase, Reason, State};
 use crate::server::{Config, Shared};
 use crate::wire::json::Writer;
 
@@ -196,48 +196,36 @@ struct Said<'a> {
     run: Option<u64>,
 }
 
-impl Said<'_> {
-    fn of(what: &What) -> Said<'_> {
+impl<'a> Said<'a> {
+    fn of_transition(what: &'static str, change: &'a Transition) -> Said<'a> {
+        Said {
+            from: Some(change.from),
+            run: Some(change.runs),
+            ..Said::of_outcome(what, change.to, change.phase, &change.outcome)
+        }
+    }
+
+    fn of_outcome(what: &'static str, to: State, phase: Phase, outcome: &'a Outcome) -> Said<'a> {
+        Said {
+            what,
+            to: Some(to),
+            phase: Some(phase),
+            reason: outcome.reason.words(),
+            detail: &outcome.detail,
+            took: Some(outcome.took),
+            ..Said::default()
+        }
+    }
+
+    fn of(what: &'a What) -> Said<'a> {
         match what {
-            What::Changed {
-                from,
-                to,
-                phase,
-                outcome,
-                runs,
-            }
-            | What::Judged {
-                from,
-                to,
-                phase,
-                outcome,
-                runs,
-            } => Said {
-                what: match what {
-                    What::Judged { .. } => "judged",
-                    _ => "changed",
-                },
-                from: Some(*from),
-                to: Some(*to),
-                phase: Some(*phase),
-                reason: outcome.reason.words(),
-                detail: &outcome.detail,
-                took: Some(outcome.took),
-                run: Some(*runs),
-            },
+            What::Changed(change) => Said::of_transition("changed", change),
+            What::Judged(change) => Said::of_transition("judged", change),
             What::Settled {
                 state,
                 phase,
                 outcome,
-            } => Said {
-                what: "settled",
-                to: Some(*state),
-                phase: Some(*phase),
-                reason: outcome.reason.words(),
-                detail: &outcome.detail,
-                took: Some(outcome.took),
-                ..Said::default()
-            },
+            } => Said::of_outcome("settled", *state, *phase, outcome),
             What::Maintenance { maint } => Said {
                 what: "maintenance",
                 reason: maint.as_ref().map_or("off", |maint| maint.mode.word()),
