@@ -183,6 +183,9 @@ impl<'a> Reader<'a> {
         }
         self.is_open = false;
         for line in lex::lines(file, &text, self.problems) {
+            if self.problems.is_full() {
+                break;
+            }
             if line.is_indented {
                 self.setting(&line);
             } else {

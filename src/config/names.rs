@@ -84,7 +84,7 @@ fn track_files_once(whole: &Whole<'_>) {
 }
 
 fn must_exist(whole: &Whole<'_>, names: &[(&str, usize)], keyword: &str, name: &str, at: At) {
-    if place_of(name, names).is_some() {
+    if place_of(name, names).is_some() || whole.problems.is_full() {
         return;
     }
     let mut known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
@@ -165,6 +165,9 @@ impl<'a> Circles<'a> {
     }
 
     fn close(&self, first: usize, at: At) {
+        if self.whole.problems.is_full() {
+            return;
+        }
         let way = self.way.iter().map(|(component, _)| *component);
         let circle = way.skip_while(|component| *component != first);
         let name = |component: usize| self.whole.components[component].name.as_str();
@@ -219,6 +222,27 @@ mod tests {
             errors(&chain(60, |i| format!("a{} a{}", i + 1, i + 2))),
             [""; 0]
         );
+    }
+
+    /// To find out what each of them may have meant would take minutes.
+    #[test]
+    fn thousands_of_wrong_names_are_told_of_in_no_time() {
+        let wrong = |i: usize| format!("component c{i}\n all-of here{i} there{i}\n");
+        let text: String = (0..2_000).map(wrong).collect();
+        assert_eq!(errors(&text).len(), 200);
+        let circles = |_| format!("component c\n all-of {}\n", "c ".repeat(300));
+        let text: String = (0..20).map(circles).collect();
+        assert_eq!(errors(&text).len(), 200);
+    }
+
+    #[test]
+    fn no_number_of_warnings_hides_an_error() {
+        let mut text: String = (0..300).map(|i| format!("contact c{i}\n")).collect();
+        text += "component a\n all-of b\n";
+        let told = errors(&text);
+        let is_it = |line: &&String| line.contains("there is no component \"b\"");
+        assert_eq!(told.iter().filter(is_it).count(), 1);
+        assert!(read_bytes("c", text.as_bytes()).plan.is_none());
     }
 
     #[test]

@@ -29,6 +29,9 @@ impl At {
     }
 }
 
+/// A broken file brings thousands; nobody reads more errors than these, or warnings.
+const PROBLEMS_MAX: usize = 200;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
     Error,
@@ -71,12 +74,10 @@ impl Problems {
         self.error(at, format!("{error:?}"));
     }
 
-    /// A broken file brings thousands; nobody reads more than these.
+    /// No number of warnings hides an error.
     fn add(&self, at: At, severity: Severity, message: String) {
-        const PROBLEMS_MAX: usize = 200;
-        let mut problems = self.0.borrow_mut();
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(Problem {
+        if self.count(severity) < PROBLEMS_MAX {
+            self.0.borrow_mut().push(Problem {
                 at,
                 severity,
                 message,
@@ -84,9 +85,20 @@ impl Problems {
         }
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
+    fn count(&self, severity: Severity) -> usize {
         let problems = self.0.borrow();
-        problems.iter().any(|one| one.severity == Severity::Error)
+        let problems = problems.iter();
+        problems.filter(|one| one.severity == severity).count()
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// Whether there are as many errors as are told of: what is meant by one more need not be
+    /// found out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count(Severity::Error) >= PROBLEMS_MAX
     }
 
     /// In the order of the files.

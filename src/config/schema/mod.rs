@@ -180,8 +180,12 @@ pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) 
     if let Some((_, ours)) = elsewhere.filter(|(_, ours)| known.contains(ours)) {
         return Some(ours);
     }
-    let (edits, name) = known.iter().map(|name| (edits(&word, name), *name)).min()?;
-    (edits <= 1 + word.len() / 5 && edits < word.len()).then_some(name)
+    let edits_max = 1 + word.len() / 5;
+    // Every letter more or less is an edit.
+    let near = known.iter();
+    let near = near.filter(|name| name.len().abs_diff(word.len()) <= edits_max);
+    let (edits, name) = near.map(|name| (edits(&word, name), *name)).min()?;
+    (edits <= edits_max && edits < word.len()).then_some(name)
 }
 
 /// Words beyond this are not misspelt keywords.
