@@ -4,7 +4,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -53,13 +53,13 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Where nobody listens, and where nobody else comes to: it is one end of a connection that stays
-/// for as long as the tests.
+/// Where nobody listens: the port of a service that is long gone. It is none that the system gives to
+/// who connects: of those, a program that tries often enough gets the very port that it connects
+/// to, and by TCP's simultaneous open it then talks to itself.
 pub(crate) fn dead_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let address = one.local_addr().unwrap();
-    std::mem::forget((one, listener.accept().unwrap()));
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let refused = TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{address}");
     address
 }
 
