@@ -5,52 +5,15 @@
 //! Pictures go to `target/page-screenshots/`.
 
 mod daemon;
+mod scripts;
 
 use crate::browser::Browser;
 use crate::json::Json;
 use crate::support::{Failover, PATIENCE, ask};
 use daemon::{Daemon, component, events, other_events, sample, status, thousand};
+use scripts::{BEYOND, FAINT, NAMES};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// The rows on the top level, in the order in which they stand.
-const NAMES: &str = "[...document.querySelectorAll('#list > li > details .name')]\
-                     .map(name => name.textContent).join()";
-
-/// In-page: every text whose contrast to what is behind it is below that of WCAG 2.1 AA (1.4.3).
-const FAINT: &str = r"(() => {
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const parts = colour => colour.match(/[\d.]+/g).map(Number);
-    const behind = node => {
-        for (; node; node = node.parentElement) {
-            const colour = parts(getComputedStyle(node).backgroundColor);
-            if (colour.length === 3 || colour[3] > 0) return colour;
-        }
-        return [255, 255, 255];
-    };
-    const faint = new Set();
-    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walk.nextNode()) {
-        const node = walk.currentNode.parentElement;
-        if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
-        if (['SCRIPT', 'NOSCRIPT', 'TITLE'].includes(node.tagName.toUpperCase())) continue;
-        const [a, b] = [parts(getComputedStyle(node).color), behind(node)].map(light);
-        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (contrast < 4.5) faint.add(contrast.toFixed(2) + ': ' + walk.currentNode.data);
-    }
-    return [...faint].join('; ');
-})()";
-
-/// In-page: what reaches beyond the right edge of the window.
-const BEYOND: &str = r"(() => {
-    const wide = [...document.querySelectorAll('body *')].filter(node => node.checkVisibility()
-        && !node.closest('.sr, .skip, svg, .about *')
-        && node.getBoundingClientRect().right > innerWidth + 1);
-    return [document.documentElement.scrollWidth > innerWidth ? 'scrolls' : '',
-        ...wide.map(node => node.outerHTML.slice(0, 80))].join('');
-})()";
 
 fn row(name: &str) -> String {
     format!("document.getElementById('c-{name}')")
@@ -108,6 +71,83 @@ fn every_component_is_drawn_at_every_size_and_in_the_dark() {
             browser.picture(&format!("sample-{width}-{scheme}"));
         }
     }
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// As people count, in the list, below a composite, and in the headline.
+#[test]
+fn two_comes_before_ten() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let mut all: Vec<String> = ["c10", "c2", "c1", "e10", "e9", "d10", "d9", "D1"]
+        .map(|name| component(name, if name < "e" { "fail" } else { "ok" }, ""))
+        .into();
+    all.push(component("inner", "ok", r#""members":["e10","e9"]"#));
+    all.push(component("all", "ok", r#""members":["inner","d10","d9"]"#));
+    let daemon = Daemon::start(&status(&all, ""));
+    browser.open(&daemon.url());
+    assert_eq!(browser.eval(NAMES), "all,c1,c2,c10,D1");
+    let below = format!(
+        "[...{}.querySelectorAll('.name')].map(name => name.textContent).join()",
+        row("all")
+    );
+    assert_eq!(browser.eval(&below), "all,d9,d10,inner,e9,e10");
+    assert_eq!(
+        browser.eval(&text_of("headline")),
+        "6 of 10 failed: c1, c2, c10, D1 \u{2026}"
+    );
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// What is found is what a row of trouble is for; of what is well a line is enough.
+#[test]
+fn long_texts_leave_room_for_the_rest() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let name = "a-datacentre/".repeat(9) + "last";
+    let long = format!(
+        r#""detail":"{}""#,
+        "expected OK and got nothing ".repeat(20)
+    );
+    let until = r#""runs":0,"maint":{"mode":"drain","since":"2026-11-21T03:04:05Z",
+        "until":"2026-11-22T05:04:05Z","because":"kernel update"}"#;
+    let all = [
+        component(&name, "fail", &long),
+        component("well", "ok", &long),
+        component("drained", "fail", until),
+    ];
+    let daemon = Daemon::start(&status(&all, ""));
+    for (width, name_lines_max) in [(1280, 6), (360, 6)] {
+        browser.look(width, 740, "light");
+        browser.open(&daemon.url());
+        let lines = |of: &str, element: &str| {
+            format!(
+                "(() => {{ const e = {of}.querySelector('{element}'); return Math.round( \
+                 e.offsetHeight / parseFloat(getComputedStyle(e).lineHeight)); }})()"
+            )
+        };
+        assert_eq!(browser.eval(&lines(&row(&name), ".about")), "3", "{width}");
+        assert_eq!(browser.eval(&lines(&row("well"), ".about")), "1", "{width}");
+        let name_lines = browser.eval(&lines(&row(&name), ".name"));
+        assert!(name_lines.parse::<u32>().unwrap() <= name_lines_max);
+        let headline = browser.eval(&lines("document", "h1"));
+        assert!(headline.parse::<u32>().unwrap() <= 3, "{headline}");
+        assert_eq!(browser.eval(BEYOND), "", "{width}");
+        browser.picture(&format!("long-{width}"));
+    }
+    let note = format!("{}.querySelector('.about b').textContent", row("drained"));
+    let note = browser.eval(&note);
+    assert!(note.starts_with("drained until 2026-11-22 "), "{note}");
+    assert!(note.contains(": kernel update, since "), "{note}");
+    // Of what never ran there is no time that it took.
+    let took = format!("{}.querySelector('.took').textContent", row("drained"));
+    assert_eq!(browser.eval(&took), "");
+    assert!(
+        browser.eval(&text_of("foot")).contains("GMT"),
+        "whose times"
+    );
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
@@ -209,17 +249,19 @@ fn a_silent_daemon_is_said_to_be_silent() {
     browser.look(1280, 900, "light");
     browser.open(&daemon.url());
     daemon.be_silent(true);
-    let banner = text_of("link");
-    browser.wait_for(&format!("{banner}.includes('No answer from the daemon')"));
     browser.wait_for("document.body.className === 'stale'");
-    let text = browser.eval(&banner);
-    assert!(text.contains("The last came at "), "{text}");
+    let text = browser.eval(&text_of("counts"));
+    assert!(text.contains("Below is what was known at "), "{text}");
     assert_eq!(
         browser.eval(&text_of("headline")),
         "No answer from the daemon"
     );
     assert_eq!(browser.eval(&text_of("live")), "No answer from the daemon");
     assert!(browser.eval("document.title").starts_with("No answer"));
+    // It is seen from wherever the page was scrolled to.
+    browser.eval("scrollTo(0, document.body.scrollHeight)");
+    let top = "document.getElementById('top').getBoundingClientRect().top";
+    assert_eq!(browser.eval(top), "0");
     for (width, scheme) in [(1280, "light"), (360, "dark")] {
         browser.look(width, 900, scheme);
         assert_eq!(browser.eval(BEYOND), "");
@@ -227,10 +269,9 @@ fn a_silent_daemon_is_said_to_be_silent() {
         browser.picture(&format!("silent-{width}-{scheme}"));
     }
     daemon.be_silent(false);
-    browser.wait_for(&format!("{banner}.includes('answers again')"));
-    assert_eq!(browser.eval("document.body.className"), "");
+    browser.wait_for("document.body.className === ''");
     assert!(browser.eval(&text_of("headline")).starts_with("3 of 14"));
-    assert!(browser.eval(&text_of("live")).contains("answers again"));
+    assert_eq!(browser.eval(&text_of("live")), "The daemon answers again");
     browser.picture("answers-again");
     for complaint in browser.complaints() {
         assert!(complaint.contains("ERR_EMPTY_RESPONSE"), "{complaint}");
@@ -295,6 +336,12 @@ fn maintenance_and_reset_are_asked_for_and_their_refusal_is_shown() {
         "Refused (403): nobody may; `admin htpasswd FILE` makes it so"
     );
     browser.picture("refused");
+    // A browser has no tokens, and asks for no password where none is taken.
+    daemon.answer_posts(401, "Invalid credentials");
+    browser.click(&in_row(".acts button"));
+    browser.wait_for(&format!("{said}.includes('(401)')"));
+    let refused = browser.eval(&said);
+    assert!(refused.contains("admin htpasswd"), "{refused}");
     daemon.answer_posts(200, "db/primary is in maintenance");
     browser.click(&in_row(".acts summary"));
     browser.click(&in_row("[name=because]"));
@@ -311,9 +358,9 @@ fn maintenance_and_reset_are_asked_for_and_their_refusal_is_shown() {
         "{}.querySelector('.about b').textContent",
         row("web")
     ));
-    assert!(note.starts_with("drained since "), "{note}");
+    assert!(note.starts_with("drained, since "), "{note}");
     assert!(
-        note.ends_with(", 2\u{d7} failed in 0 s, fail needs 3. "),
+        note.ends_with(", 2\u{d7} failed in 0 s, needs 3. "),
         "{note}"
     );
     browser.click(&end);
@@ -321,6 +368,7 @@ fn maintenance_and_reset_are_asked_for_and_their_refusal_is_shown() {
     assert_eq!(
         daemon.posts(),
         [
+            "/below/-/reset/db/primary ",
             "/below/-/reset/db/primary ",
             "/below/-/maint/db/primary mode=drain&for=1h&because=disks+%26+cables",
             "/below/-/maint/web mode=off",
@@ -428,6 +476,9 @@ fn nothing_is_said_by_looks_alone() {
         has("DisclosureTriangle", said);
     }
     has("link", "web");
+    // The components, the members of two, and the events: no list of nothing.
+    let lists = nodes.iter().filter(|(role, _)| role == "list").count();
+    assert_eq!(lists, 4);
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
