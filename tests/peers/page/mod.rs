@@ -454,7 +454,9 @@ fn hostile_names_and_texts_stay_text() {
         return;
     };
     let markup = r#""detail":"<img src=x onerror=alert(1)></script><script>alert(2)</script>",
-        "why":"\u202e<b>","asks":"&lt;&amp;""#;
+        "why":"\u202e<b>","asks":"&lt;&amp;","blamed":"<b>router",
+        "balancer":{"at":null,"text":"UP <img src=x onerror=alert(3)>"},
+        "maint":{"mode":"drain","since":null,"until":null,"because":"<img src=x>"}"#;
     let endless = format!(r#""detail":"{}""#, "a".repeat(2_000));
     let names = ["__proto__", "constructor", "a/b.c-d_e"];
     let mut all: Vec<String> = names.map(|name| component(name, "fail", markup)).into();
@@ -463,11 +465,13 @@ fn hostile_names_and_texts_stay_text() {
     all.push(component("all", "fail", members));
     all.push(component("any", "ok", members));
     let daemon = Daemon::start(&status(&all, r#""failover.conf:1:1: <b>""#));
+    let told = events(2).replace("no answer within 3s", "<img src=x onerror=alert(4)>");
+    daemon.tell(&told);
     browser.look(360, 1200, "light");
     browser.open(&daemon.url());
     assert_eq!(
         browser.eval(NAMES),
-        "__proto__,a/b.c-d_e,all,constructor,any,endless"
+        "all,__proto__,a/b.c-d_e,constructor,any,endless"
     );
     for name in ["__proto__", "endless"] {
         browser.click(&summary(name));
@@ -478,6 +482,18 @@ fn hostile_names_and_texts_stay_text() {
         "0"
     );
     assert!(browser.eval(&text_of("broken")).contains("<b>"));
+    // Each of them is there, as the text that it is.
+    let seen = browser.eval(&format!("{}.textContent", row("__proto__")));
+    for text in [
+        "alert(2)",
+        "onerror=alert(3)",
+        "<b>router",
+        ": <img src=x>",
+        "&lt;&amp;",
+    ] {
+        assert!(seen.contains(text), "{text}: {seen}");
+    }
+    assert!(browser.eval(&text_of("log")).contains("alert(4)"));
     assert_eq!(browser.eval(BEYOND), "");
     browser.picture("hostile");
     assert_eq!(browser.complaints(), [""; 0]);
