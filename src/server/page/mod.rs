@@ -9,8 +9,8 @@
 /// and look like what is in the document itself, which the two hashes stand for. A change of the
 /// page changes them; the test below says what to put here.
 pub(super) const POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-WBtcEyB4jxDflI43IeUM2TECFFKMn8Xd84l8SJ4+Hyc='; \
-     style-src 'sha256-THoWBsVJ/jxs2TMObRVL8ACECi0031U7J21gga+2GjM='; \
+     script-src 'sha256-QKQcgUbWHC12IiM5TehGwI09EZRW6OdBoJnYETirKtU='; \
+     style-src 'sha256-gYu7ZVAldRdmf/1KtaBl4WLsY4sAY5qddYYQNXRFro8='; \
      img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 

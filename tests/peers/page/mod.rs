@@ -5,6 +5,7 @@
 //! Pictures go to `target/page-screenshots/`.
 
 mod daemon;
+mod moves;
 mod rows;
 mod scripts;
 
