@@ -9,7 +9,7 @@
 /// and look like what is in the document itself, which the two hashes stand for. A change of the
 /// page changes them; the test below says what to put here.
 pub(super) const POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-QKQcgUbWHC12IiM5TehGwI09EZRW6OdBoJnYETirKtU='; \
+     script-src 'sha256-uQ98vdz0S0QYHql/C2+CYg1Lpt9oEqfPEZyfkQqSNQU='; \
      style-src 'sha256-gYu7ZVAldRdmf/1KtaBl4WLsY4sAY5qddYYQNXRFro8='; \
      img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
