@@ -23,7 +23,7 @@ use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 pub struct Published {
     /// State, phase and how far it has got; the state is unknown while stale.
     pub standing: Standing,
-    /// The last outcome.
+    /// What the last run found, before that was judged.
     pub outcome: Outcome,
     /// Since when the state has been what it is.
     pub since: Moment,
@@ -354,10 +354,14 @@ impl Board {
     /// Publishes what a run found, and says where the check stands after it. Never inlined: what it
     /// needs of the stack is not to be there while the check runs.
     #[inline(never)]
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
+    pub(super) fn publish(&self, mut outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
+        // The standing says what the run came to; what it found is counted and shown as it was.
+        if let Some(seen) = judged.and_then(|standing| standing.seen) {
+            outcome.health = seen;
+        }
         let health = outcome.health.known();
         let standing = match (judged, health) {
             (Some(standing), _) => standing,
