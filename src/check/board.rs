@@ -41,6 +41,16 @@ pub struct Published {
     pub maint: Option<Maint>,
 }
 
+impl Published {
+    /// Why the state is what it is: what a human said, where one did, or else the last outcome.
+    pub(crate) fn why(&self) -> Outcome {
+        match &self.maint {
+            Some(maint) => maint.outcome(),
+            None => self.outcome.clone(),
+        }
+    }
+}
+
 /// Told the news, in order, under the board's lock: it must not block.
 type Watcher = Box<dyn Fn(Moment, What) + Send + Sync>;
 
