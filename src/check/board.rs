@@ -128,8 +128,7 @@ impl Board {
         let mut known = locked(&self.known);
         let (from, to) = (self.initial_state, known.published.standing.state);
         if from != to {
-            let change = known.transition(from, to);
-            watcher(known.published.since, What::Changed(change));
+            watcher(known.published.since, known.change(from, to));
         }
         known.watcher = Some(watcher);
     }
@@ -508,6 +507,13 @@ impl Known {
         }
     }
 
+    fn change(&self, from: State, to: State) -> What {
+        What::Changed(Transition {
+            outcome: self.published.why(),
+            ..self.transition(from, to)
+        })
+    }
+
     fn transition(&self, from: State, to: State) -> Transition {
         Transition {
             from,
@@ -562,10 +568,6 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        let mut change = self.transition(from, to);
-        if let Some(maint) = &self.published.maint {
-            change.outcome = maint.outcome();
-        }
-        self.tell(now, What::Changed(change));
+        self.tell(now, self.change(from, to));
     }
 }
