@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::blocks::{Block, Setting, incomplete};
+use super::blocks::{Block, Setting, incomplete, own_line};
 use super::checks;
 use super::defaults::{is_composite, with_defaults};
 use super::lex::Word;
@@ -342,7 +342,8 @@ fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
             "fast" => &mut fast,
             "down" => &mut down,
             other => {
-                let message = format!("{other:?} is no pace; expected {expected}");
+                let otherwise = || format!("{other:?} is no pace; expected {expected}");
+                let message = own_line(other).unwrap_or_else(otherwise);
                 problems.error(word.at, message);
                 return None;
             }
@@ -381,7 +382,9 @@ fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks
                 return None;
             };
             if let [_, word, ..] = every.words.as_slice() {
-                let message = format!("{:?} is not for a heartbeat; expected DURATION", word.text);
+                let text = &word.text;
+                let otherwise = || format!("{text:?} is not for a heartbeat; expected DURATION");
+                let message = own_line(text).unwrap_or_else(otherwise);
                 section.problems.error(word.at, message);
                 return None;
             }
@@ -497,7 +500,7 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
     };
     // What people want to know of a heartbeat is how often a report is due.
     let due = |every: &Setting| pace(every, section.problems);
-    let is_heartbeat = kind.keyword.name == "heartbeat";
+    let is_heartbeat = matches!(asks, Some(Asks::Heartbeat { .. }));
     let due = section.find("every").filter(|_| is_heartbeat).and_then(due);
     let every = due.map(|due| due.every.duration()).or(every);
     let layers = Layer::ALL.map(|layer| (layer.word(), layer));
