@@ -505,12 +505,6 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
 
 pub(super) fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
     let name = keyword.name;
-    // What may be any words lacks its quotes.
-    let is_text = matches!(keyword.arguments, "TEXT" | "SQL" | "NAME VALUE");
-    let own_line = found.iter().skip(1).find_map(|word| own_line(&word.text));
-    if let (Some(why), false) = (own_line, is_text) {
-        return why;
-    }
     let words = joined(found.iter().map(|word| &word.text), " ");
     let found = match found {
         [] => String::from("nothing"),
@@ -526,11 +520,4 @@ pub(super) fn incomplete(keyword: &Keyword, found: &[Word]) -> String {
             keyword.arguments, keyword.example
         ),
     }
-}
-
-/// Where a word goes that stands behind another keyword and is one itself.
-pub(super) fn own_line(word: &str) -> Option<String> {
-    let is_it = |keyword: &Keyword| keyword.name == word && keyword.place != Place::Block;
-    let is_one = schema::keywords().any(is_it);
-    is_one.then(|| format!("{word:?} is a setting of its own; expected it on a line of its own"))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::blocks::{Block, Setting, incomplete, own_line};
+use super::blocks::{Block, Setting, incomplete};
 use super::checks;
 use super::defaults::{is_composite, with_defaults};
 use super::lex::Word;
@@ -342,8 +342,9 @@ fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
             "fast" => &mut fast,
             "down" => &mut down,
             other => {
-                let otherwise = || format!("{other:?} is no pace; expected {expected}");
-                let message = own_line(other).unwrap_or_else(otherwise);
+                let message = format!(
+                    "{other:?} is no pace; expected {expected}, and a setting on a line of its own"
+                );
                 problems.error(word.at, message);
                 return None;
             }
@@ -382,9 +383,11 @@ fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks
                 return None;
             };
             if let [_, word, ..] = every.words.as_slice() {
-                let text = &word.text;
-                let otherwise = || format!("{text:?} is not for a heartbeat; expected DURATION");
-                let message = own_line(text).unwrap_or_else(otherwise);
+                let message = format!(
+                    "{:?} is no pace of a heartbeat; expected DURATION, and a setting on a line \
+                     of its own",
+                    word.text
+                );
                 section.problems.error(word.at, message);
                 return None;
             }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::net::deadline::Deadline;
 use crate::net::port::Port;
 use crate::net::resolve::resolve;
 use crate::sys::{errno, socket};
-use crate::text::{cut, cut_last};
+use crate::text::cut_last;
 
 /// Which addresses of a name count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,13 +215,13 @@ pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
     let is_written = !inner.is_empty() && inner.bytes().all(allowed) && inner.len() <= HOST_LEN_MAX;
     let is_six = inner.contains(':');
-    let (address, _zone) = cut(inner, "%").unwrap_or((inner, ""));
-    let undotted = inner.strip_suffix('.').unwrap_or(inner);
+    let address = inner.split('%').next().unwrap_or_default();
+    let is_address = address.parse::<IpAddr>().is_ok();
+    let undotted = inner.trim_end_matches('.');
     let last = cut_last(undotted, b'.').map_or(undotted, |(_, last)| last);
-    let is_number = !is_six && last.bytes().all(|byte| byte.is_ascii_digit());
-    let why = if !is_written || (is_six && address.parse::<Ipv6Addr>().is_err()) {
+    let why = if !is_written || is_six && !is_address {
         "a host; expected a name, an IPv4 address or an IPv6 address"
-    } else if is_number && inner.parse::<Ipv4Addr>().is_err() {
+    } else if !is_address && last.bytes().all(|byte| byte.is_ascii_digit()) {
         "an IPv4 address, and a name does not end in a number"
     } else {
         return Ok(inner.to_string());
