@@ -89,5 +89,5 @@ fn a_name_that_is_none_is_quoted() {
     says(&["reset", "b"], 64, none);
     says(&["maint", "b", "drain"], 64, none);
     let text = "failover: \"a\" has no manual reset; expected one with \"manual-reset\"\n";
-    says(&["reset", "a"], 69, text);
+    says(&["reset", "a"], 64, text);
 }
