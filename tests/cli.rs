@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use support::{
-    BlackHole, Daemon, ask, body, dead_port, ended, eventually, exact, free_port, get, peer,
-    program,
+    BlackHole, Daemon, FULL, ask, body, dead_port, ended, eventually, exact, free_port, get, lost,
+    peer, program,
 };
 
 /// Runs it to its end: exit code, standard output, standard error.
@@ -467,4 +468,47 @@ fn a_reader_that_is_gone_is_no_panic() {
         command.args(["-c", &closed, env!("CARGO_BIN_EXE_failover")]);
         assert_eq!(command.status().unwrap().code(), Some(0), "{words:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success_and_no_failed_probe() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/failover.conf");
+    for words in [
+        &["help"][..],
+        &["--help"],
+        &["help", "tcp"],
+        &["status", "-h"],
+        &["version"],
+        &["explain", "-c", config],
+    ] {
+        assert_eq!(lost(words), (Some(74), FULL.to_string()), "{words:?}");
+    }
+    // What else it says of the file, such as warnings, is no matter here.
+    let (code, said) = lost(&["check-config", "-c", config]);
+    assert_eq!(code, Some(74));
+    assert!(said.ends_with(FULL), "{said}");
+    let up = format!("127.0.0.1:{}", peer(drop));
+    assert_eq!(lost(&["probe", "tcp", &up]), (Some(0), FULL.to_string()));
+}
+
+#[test]
+fn a_replay_ends_quietly_with_its_reader_and_not_with_its_disk() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/failover.conf");
+    let replay = |out: Stdio| {
+        let mut command = program(&["replay", "-c", config, "port"]);
+        let command = command.stdin(Stdio::piped()).stdout(out);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut outcomes = child.stdin.take().unwrap();
+        outcomes.write_all(b"0 ok\n5 ok\n").unwrap();
+        drop(outcomes);
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    };
+    assert_eq!(replay(Stdio::piped()), (Some(0), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let (code, said) = replay(full.unwrap().into());
+    let why = "failover: replay: what was judged could not be written: No space left on device";
+    assert_eq!(code, Some(74));
+    assert!(said.starts_with(why), "{said}");
 }

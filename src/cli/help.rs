@@ -88,8 +88,9 @@ const COMMANDS: &[(&str, &str)] = &[
 
   It asks over the daemon's admin socket: the one of -s, or else of the
   configuration, /etc/failover/failover.conf by default. Exit codes: 0 it was
-  answered, 64 wrong words, 69 nobody answers, 77 no permission, 78 no socket is
-  known.
+  done, 64 wrong words or nothing of that name, 69 nobody answers or it cannot be
+  done now, 74 standard output cannot be written, 77 no permission, 78 no socket
+  is known.
 ",
     ),
     (

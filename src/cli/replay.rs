@@ -1,10 +1,10 @@
 //! `failover replay`: what a component's rules would have made of outcomes that were.
 #![forbid(unsafe_code)]
 
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind as Cause};
 
 use super::options::Words;
-use super::{Exit, complain, ended};
+use super::{Exit, cause_of, complain, ended};
 use crate::config::plan;
 use crate::decide::replay::replay;
 use crate::error::{Error, ErrorKind};
@@ -43,11 +43,13 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
             complain(&summary.to_string());
             Ok(Exit::Ok)
         }
+        // Whoever reads it wants no more.
+        Err(error) if cause_of(&error) == Some(Cause::BrokenPipe) => Ok(Exit::Ok),
         Err(error) => {
             complain(&format!("failover: replay: {error:?}\n"));
             Err(match error.kind() {
                 ErrorKind::Invalid => Exit::Usage,
-                _ => Exit::System,
+                _ => Exit::Io,
             })
         }
     }
