@@ -103,3 +103,15 @@ fn what_cannot_be_written_is_no_success() {
     let words = ["maint", "-c", &conf, "a", "drain"];
     assert_eq!(lost(&words), (Some(74), String::from(FULL)));
 }
+
+#[test]
+fn status_says_the_whole_detail_in_one_line() {
+    let house = house("component backup\n heartbeat\n every 1h\n");
+    let why = format!("{} and no space on /srv", "disk 91 % full, ".repeat(20));
+    assert_eq!(house.admin("POST", "/backup?status=warn", &why).0, 200);
+    let command = program(&["status", "-c", &house.path("conf")]).output();
+    let said = String::from_utf8(command.unwrap().stdout).unwrap();
+    let line = said.lines().find(|line| line.contains(" backup ")).unwrap();
+    let ending = format!("  heartbeat says warn: {why}");
+    assert!(line.ends_with(&ending), "{said}");
+}
