@@ -37,6 +37,7 @@ fn keywords() -> Vec<String> {
     lists
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
         .map(|line| line.split_whitespace().next().unwrap().to_string())
         .collect()
 }
@@ -83,6 +84,19 @@ fn every_keyword_has_a_page_with_an_example_and_its_lines_fit_a_terminal() {
         page.contains("\n  tcp connect refused\n      Nobody listens"),
         "{page}"
     );
+}
+
+#[test]
+fn the_lists_of_the_manual_are_aligned_and_fit_a_terminal() {
+    let (_, manual, _) = run(&["help"]);
+    for line in manual.lines() {
+        assert!(line.chars().count() <= 90, "{line}");
+        let column = line.find("default: ").unwrap_or(41);
+        assert_eq!(column, 41, "{line}");
+    }
+    assert!(manual.matches(" default: ").count() > 20, "{manual}");
+    let (_, metrics, _) = run(&["help", "metrics"]);
+    assert!(metrics.lines().all(|line| line.len() <= 80), "{metrics}");
 }
 
 #[test]

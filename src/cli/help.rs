@@ -1,7 +1,7 @@
 //! `failover help`: the manual. Routers have no man pages.
 #![forbid(unsafe_code)]
 
-use super::topics::{self, TOPICS};
+use super::topics::{self, LINE_LEN_MAX, TOPICS};
 use super::{Exit, complain, say};
 use crate::config::schema::{self, Keyword, Place};
 use crate::text::joined;
@@ -222,17 +222,32 @@ const PLACES: [(Place, &str); 5] = [
     ),
 ];
 
+/// Of keywords with what follows them, most are shorter.
+const WIDTH: usize = 38;
+
 fn overview() -> String {
     let mut text = String::from(USAGE);
     for (place, title) in PLACES {
         text += &format!("\n{title}\n\n");
         for keyword in schema::keywords().filter(|keyword| keyword.place == place) {
             let form = format!("{} {}", keyword.name, keyword.arguments);
-            let default = match keyword.default {
-                "" => String::new(),
-                default => format!("default: {default}"),
+            if keyword.default.is_empty() {
+                text += &format!("  {}\n", form.trim_end());
+                continue;
+            }
+            text += &format!("  {form:<WIDTH$}");
+            // What is too long leaves the line to itself.
+            let column = if form.len() > WIDTH {
+                LINE_LEN_MAX
+            } else {
+                WIDTH + 2
             };
-            text += format!("  {form:<38} {default}").trim_end();
+            topics::flow(
+                &mut text,
+                &["default: ", keyword.default].concat(),
+                WIDTH + 2,
+                column,
+            );
             text += "\n";
         }
     }
