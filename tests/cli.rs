@@ -122,6 +122,40 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
     ] {
         assert_eq!(run(words), (64, String::new(), message.to_string()));
     }
+    for (words, meant) in [
+        (
+            &["stauts"][..],
+            "unknown command \"stauts\"; did you mean \"status\"?",
+        ),
+        (
+            &["check_config"],
+            "unknown command \"check_config\"; did you mean \"check-config\"?",
+        ),
+        (
+            &["check"],
+            "unknown command \"check\"; did you mean \"check-config\"?",
+        ),
+        (
+            &["help", "stauts"],
+            "help: nothing about \"stauts\"; did you mean \"status\"?",
+        ),
+        (
+            &["events", "--folow"],
+            "events: unknown option \"--folow\"; did you mean \"--follow\"?",
+        ),
+        (
+            &["run", "--config", "x"],
+            "run: unknown option \"--config\"; did you mean \"-c\"?",
+        ),
+        (&["status", "-x"], "status: unknown option \"-x\""),
+    ] {
+        let (code, out, errors) = run(words);
+        assert_eq!((code, out.as_str()), (64, ""));
+        assert!(
+            errors.starts_with(&format!("failover: {meant}\n")),
+            "{errors}"
+        );
+    }
     for words in [&["banana"][..], &["--banana"], &[""]] {
         let (code, out, errors) = run(words);
         assert_eq!((code, out.as_str()), (64, ""));

@@ -168,7 +168,24 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Whether there is a command of that name.
 pub(super) fn is_command(name: &str) -> bool {
-    COMMANDS.iter().any(|(command, _)| *command == name)
+    commands().contains(&name)
+}
+
+/// The names of the commands.
+pub(super) fn commands() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (name, _) in COMMANDS {
+        names.push(*name);
+    }
+    names
+}
+
+/// What an unknown word most likely means, to be added to what is said of it; or nothing.
+pub(super) fn meant(word: &str, known: &[&str]) -> String {
+    match schema::nearest(word, known) {
+        Some(meant) => ["; did you mean \"", meant, "\"?"].concat(),
+        None => String::new(),
+    }
 }
 
 pub(super) fn run(words: &[String]) -> Exit {
@@ -191,16 +208,15 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let mut keywords = schema::keywords().map(|keyword| keyword.name);
-            let expected = match schema::nearest(topic, &mut keywords) {
-                Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
-                None => {
-                    let topics = joined(TOPICS, ", ");
-                    ["expected a command, a keyword or one of ", &topics].concat()
-                }
-            };
+            let places = PLACES.map(|(place, _)| place);
+            let known = [commands(), schema::names(&places)].concat();
+            let mut expected = meant(topic, &known);
+            if expected.is_empty() {
+                let topics = joined(TOPICS, ", ");
+                expected = ["; expected a command, a keyword or one of ", &topics].concat();
+            }
             complain(&format!(
-                "failover: help: nothing about {topic:?}; {expected}\n"
+                "failover: help: nothing about {topic:?}{expected}\n"
             ));
             Exit::Usage
         }

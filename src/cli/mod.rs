@@ -92,7 +92,8 @@ pub fn main() -> ExitCode {
         "version" | "--version" | "-V" => version(rest),
         _ => {
             complain(&format!(
-                "failover: unknown command {command:?}\n{}",
+                "failover: unknown command {command:?}{}\n{}",
+                help::meant(command, &help::commands()),
                 help::USAGE
             ));
             Exit::Usage

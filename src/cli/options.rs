@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::help::meant;
 use super::{Exit, complain};
 
 /// Where the daemon's configuration is unless somebody says otherwise.
@@ -45,7 +46,8 @@ impl<'a> Words<'a> {
                 continue;
             }
             if !is_known {
-                return Err(read.wrong(&format!("unknown option {word:?}")));
+                let meant = meant(word, known);
+                return Err(read.wrong(&format!("unknown option {word:?}{meant}")));
             }
             if read.option(word).is_some() {
                 return Err(read.wrong(&format!("option {word:?} stands twice")));
