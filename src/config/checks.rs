@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::blocks::{Setting, incomplete};
 use super::component::TIMEOUT;
 use super::defaults::not_for;
+use super::lex::Word;
 use super::schema::{self, Place};
 use super::section::Section;
 use crate::auth::secret::read_secret;
@@ -349,6 +350,11 @@ impl Reader<'_> {
         let section = self.section;
         let words: Vec<String> = self.kind.words.iter().map(|it| it.text.clone()).collect();
         let missing = words.first().and_then(|name| why_not_run(name));
+        if let Some(word) = self.kind.words.iter().skip(1).find(|it| is_for_a_shell(it)) {
+            let message = "there is no shell, and the program is given this as it is; expected \
+                           it in quotes, or: exec sh -c \"...\"";
+            section.problems.warning(word.at, message);
+        }
         let mut check = self.here(ExecCheck::of(words, self.span()?))?;
         if let Some(why) = missing {
             self.warn("exec", &why);
@@ -412,6 +418,13 @@ impl Reader<'_> {
             rules.min_requests = count;
         }
     }
+}
+
+/// Whether a word means something to a shell: what stands in no quotes was meant for one.
+fn is_for_a_shell(word: &Word) -> bool {
+    let is_sign = |byte: &u8| b"|&;<>$`".contains(byte);
+    // `2>` is one, too; a URL may have them farther on.
+    word.text.as_bytes().iter().take(2).any(is_sign) && !word.is_quoted
 }
 
 /// Why a program that is safe to run cannot be.
