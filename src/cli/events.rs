@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admin::{self, OPTIONS};
 use super::options::Words;
-use super::{Exit, cause_of, complain, ended, is_lost, say};
+use super::{Exit, cause_of, complain_of, ended, is_lost, say};
 use crate::client::admin::AdminSocket;
 use crate::error::Error;
 use crate::sys::socket::{Watch, wait_for_any};
@@ -69,7 +69,7 @@ fn is_nobody(error: &Error) -> bool {
 }
 
 fn told(error: &Error, more: &str) -> Exit {
-    complain(&format!("failover: {error:?}{more}\n"));
+    complain_of(format!("failover: {error:?}{more}\n"));
     Exit::Unavailable
 }
 

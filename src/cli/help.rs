@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::topics::{self, LINE_LEN_MAX, TOPICS};
-use super::{Exit, complain, say};
+use super::{Exit, complain_of, say};
 use crate::config::schema::{self, Keyword, Place};
 use crate::text::joined;
 
@@ -196,7 +196,7 @@ pub(super) fn run(words: &[String]) -> Exit {
         }
         [topic] => topic.as_str(),
         [_, word, ..] => {
-            complain(&format!(
+            complain_of(format!(
                 "failover: help: unexpected {word:?}; expected one topic\n"
             ));
             return Exit::Usage;
@@ -215,7 +215,7 @@ pub(super) fn run(words: &[String]) -> Exit {
                 let topics = joined(TOPICS, ", ");
                 expected = ["; expected a command, a keyword or one of ", &topics].concat();
             }
-            complain(&format!(
+            complain_of(format!(
                 "failover: help: nothing about {topic:?}{expected}\n"
             ));
             Exit::Usage

@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
         "help" | "--help" | "-h" => help::run(rest),
         "version" | "--version" | "-V" => version(rest),
         _ => {
-            complain(&format!(
+            complain_of(format!(
                 "failover: unknown command {command:?}{}\n{}",
                 help::meant(command, &help::commands()),
                 help::USAGE
@@ -120,7 +120,7 @@ pub fn run_config(path: &Path, signals: &Signals) -> ExitCode {
 
 fn version(rest: &[String]) -> Exit {
     if let Some(word) = rest.first() {
-        complain(&format!(
+        complain_of(format!(
             "failover: version: unexpected {word:?}; expected nothing more\n"
         ));
         return Exit::Usage;
@@ -144,7 +144,7 @@ fn say(text: &str) {
         return;
     };
     if error.kind() != io::ErrorKind::BrokenPipe && !LOST.swap(true, Ordering::Relaxed) {
-        complain(&format!("failover: standard output: {error}\n"));
+        complain_of(format!("failover: standard output: {error}\n"));
     }
 }
 
@@ -158,6 +158,12 @@ fn ended(result: Result<Exit, Exit>) -> Exit {
 /// Writes to standard error.
 fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The same with a text that ends here, and not in every caller.
+fn complain_of(text: String) {
+    complain(&text);
+    drop(text);
 }
 
 /// What the system had against it, if it was the system.
