@@ -464,8 +464,12 @@ fn record_of(kind: Option<String>, record: &str) -> Result<(), Error> {
 
 /// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
 pub(super) fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
+    let in_brackets = |host: &str| host.starts_with('[') && host.ends_with(']');
     match cut_last(target, b':') {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
+        // What has a slash is a URL.
+        Some((host, port)) if (!host.contains(':') || in_brackets(host)) && !port.contains('/') => {
+            Ok((host, port))
+        }
         _ => Err(Error::invalid(format!(
             "{target:?} is not a target; expected HOST:PORT, with an IPv6 address in brackets"
         ))),
@@ -485,7 +489,8 @@ mod tests {
         ] {
             assert_eq!(host_and_port(target).unwrap(), parts);
         }
-        for target in ["a", "::1", "::1:25"] {
+        let unclear = ["[::1]", "[::1]25", "[::1:25", "http://a/"];
+        for target in ["a", "::1", "::1:25"].into_iter().chain(unclear) {
             assert!(host_and_port(target).is_err(), "{target}");
         }
     }
