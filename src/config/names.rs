@@ -89,7 +89,7 @@ fn must_exist(whole: &Whole<'_>, names: &[(&str, usize)], keyword: &str, name: &
     }
     let mut known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     known.dedup();
-    let hint = match nearest(name, &mut known.iter().copied()) {
+    let hint = match nearest(name, &known) {
         Some(meant) => format!("did you mean {meant:?}?"),
         None if known.is_empty() => format!("expected a block: component {name}"),
         None if known.len() <= LISTED_MAX => format!("expected one of {}", joined(known, ", ")),
