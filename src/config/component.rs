@@ -34,7 +34,7 @@ const THRESHOLD: i32 = 3;
 
 /// How often what is known already is looked at: heartbeats that may have become due, composites
 /// whose members only warn. Changes are followed at once.
-const LOOK_EVERY: Span = Span::seconds(1);
+pub(crate) const LOOK_EVERY: Span = Span::seconds(1);
 
 /// What is made of more than these is made of groups, so that people see which part is wrong.
 const MEMBERS_MAX: usize = 1_000;
