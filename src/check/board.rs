@@ -354,7 +354,7 @@ impl Board {
     /// Publishes what a run found, and says where the check stands after it. Never inlined: what it
     /// needs of the stack is not to be there while the check runs.
     #[inline(never)]
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
+    pub(super) fn publish(&self, mut outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
@@ -382,7 +382,12 @@ impl Board {
             health: outcome.health,
             took: outcome.took,
         });
-        known.published.outcome = outcome;
+        // Of two equal texts the new one goes: memory that was just written is the cheaper to free.
+        let before = &mut known.published.outcome;
+        if before.detail == outcome.detail {
+            mem::swap(&mut before.detail, &mut outcome.detail);
+        }
+        *before = outcome;
         let from = mem::replace(&mut known.held, standing).state;
         let changes = known.published.changes;
         known.show(now);
