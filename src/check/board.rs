@@ -395,7 +395,12 @@ impl Board {
             health: outcome.health,
             took: outcome.took,
         });
-        known.published.outcome = outcome;
+        // Of two equal texts the new one goes: memory that was just written is the cheaper to free.
+        let before = &mut known.published.outcome;
+        if before.detail == outcome.detail {
+            mem::swap(&mut before.detail, &mut outcome.detail);
+        }
+        *before = outcome;
         let from = mem::replace(&mut known.held, standing).state;
         let changes = known.published.changes;
         known.show(now);

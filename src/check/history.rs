@@ -1,7 +1,6 @@
 //! The last runs of one check. Nothing is judged here; the page and the reports show them.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -20,6 +19,7 @@ pub(crate) struct Run {
 const LEN: usize = 48;
 
 /// A [`Run`] in less than half its bytes: there are 48 of each of a thousand checks.
+#[derive(Clone, Copy)]
 struct Past {
     /// Nanoseconds on the clock; enough for 584 years.
     at: u64,
@@ -49,26 +49,41 @@ impl Past {
     }
 }
 
-/// The last runs.
-pub(super) struct History(VecDeque<Past>);
+/// The last runs, where what else is known of the check is: memory of their own would be one more
+/// place to reach at each run.
+pub(super) struct History {
+    /// In a ring.
+    past: [Past; LEN],
+    /// How many were added; of more than fill it, so many that the next has its place.
+    added: usize,
+}
 
 impl History {
     pub(super) fn new() -> History {
-        // All at once: what grows by doubling ends with a third too much.
-        History(VecDeque::with_capacity(LEN))
+        let none = Past {
+            at: 0,
+            took: 0,
+            health: Health::Unknown,
+        };
+        let past = [none; LEN];
+        History { past, added: 0 }
     }
 
     /// Adds one, and forgets the oldest of too many.
     pub(super) fn add(&mut self, run: Run) {
-        if self.0.len() == LEN {
-            self.0.pop_front();
+        self.past[self.added % LEN] = Past::of(run);
+        self.added += 1;
+        if self.added == 2 * LEN {
+            self.added = LEN;
         }
-        self.0.push_back(Past::of(run));
     }
 
     /// Oldest first.
     pub(super) fn runs(&self) -> Vec<Run> {
-        self.0.iter().map(Past::run).collect()
+        let first = self.added.saturating_sub(LEN);
+        (first..self.added)
+            .map(|number| self.past[number % LEN].run())
+            .collect()
     }
 }
 

@@ -278,12 +278,7 @@ impl HttpCheck {
     }
 
     fn target_of(&self, url: &Url) -> Result<Target, Error> {
-        let Target { host, port, .. } = Target::new(&url.host, Port::try_from(url.port)?)?;
-        Ok(Target {
-            host,
-            port,
-            ..self.target.clone()
-        })
+        self.target.to(&url.host, Port::try_from(url.port)?)
     }
 
     fn talk(&self, conversation: &mut Conversation, hop: &Hop) -> Step {

@@ -177,9 +177,13 @@ way_to_target!(TcpCheck);
 
 impl Check for TcpCheck {
     fn check(&mut self) -> Outcome {
-        let mut reached = Vec::new();
+        let (mut last, mut detail) = (None, String::new());
         let outcome = converse(&self.target, self.timeout, |conversation| {
-            reached.push(conversation.peer());
+            // Seldom more than one, which is told when the stack is not as deep.
+            if let Some(before) = last.replace(conversation.peer()) {
+                // Invariant: writing to a string does not fail.
+                let _ = write!(detail, "{before} ");
+            }
             match self.talk(conversation) {
                 Ok(reason) => Outcome::new(Health::Ok, reason),
                 Err(outcome) => *outcome,
@@ -188,12 +192,8 @@ impl Check for TcpCheck {
         if outcome.health != Health::Ok {
             return outcome;
         }
-        let mut detail = String::with_capacity(ADDRESS_LEN_USUAL);
-        for peer in reached {
-            if !detail.is_empty() {
-                detail.push(' ');
-            }
-            // Invariant: writing to a string does not fail.
+        if let Some(peer) = last {
+            detail.reserve(ADDRESS_LEN_USUAL);
             let _ = write!(detail, "{peer}");
         }
         outcome.with_detail(detail)

@@ -74,7 +74,7 @@ impl TlsCheck {
     /// Checks a target that is known to be one.
     pub(crate) fn to(target: Target, timeout: Span) -> TlsCheck {
         TlsCheck {
-            sni: name_for(&target.host),
+            sni: name_for(target.host()),
             target,
             timeout: timeout.duration(),
         }

@@ -200,8 +200,8 @@ fn ask_by_stream(
     let mut target = server.clone();
     target.family = Family::Any;
     // A link-local address needs the zone that only its text has.
-    if !target.host.contains('%') {
-        target.host = address.ip().to_string();
+    if !target.host().contains('%') {
+        target.set_address(address.ip());
     }
     let left = deadline.left().ok_or_else(|| late(address))?;
     let mut answer = None;

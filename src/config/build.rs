@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::component::group::{Follow, OnlyIf};
 use crate::component::guarded::Guarded;
 use crate::component::{Component, Components, Mount, OnPost};
-use crate::decide::background::Background;
+use crate::decide::background::Builder;
 use crate::decide::combine::{AtLeast, Not};
 use crate::decide::hysteresis::Hysteresis;
 use crate::decide::oneshot::Oneshot;
@@ -99,7 +99,7 @@ impl Built {
         let mut mount = self.mount;
         if let Schedule::Every(pace) = self.judging.schedule {
             let own = self.judging.delay.map(FirstStart::delayed);
-            let mut background = Background::builder(mount.check, pace.every)?;
+            let mut background = Builder::of(mount.check, pace.every);
             background.pace = pace;
             background.initial_state = self.start;
             background.first = own.unwrap_or(first);
@@ -165,7 +165,7 @@ fn made_of(others: &Others, components: &Weak<Components>) -> Result<Box<dyn Che
 }
 
 fn judged(check: Box<dyn Check>, start: State, judging: &Judging) -> Result<Hysteresis, Error> {
-    let mut check = Hysteresis::new(check)
+    let mut check = Hysteresis::around(check)
         .initial_state(start)
         .ok_after(judging.ok_after)?
         .fail_after(judging.fail_after)?;

@@ -153,7 +153,7 @@ impl Reader<'_> {
 
     /// Addresses of which none leads to the other.
     fn same_family(&self, target: &Target) {
-        let Ok(host) = target.host.parse::<IpAddr>() else {
+        let Some(host) = target.address() else {
             return;
         };
         let wrong = |name: &str| {

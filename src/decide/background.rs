@@ -58,17 +58,7 @@ impl Background {
         T: TryInto<Span>,
         Error: From<T::Error>,
     {
-        let every: Span = every.try_into()?;
-        Ok(Builder {
-            task: Box::new(task),
-            pace: Pace::even(every),
-            first: FirstStart::default(),
-            initial_state: State::Unknown,
-            stale_after: None,
-            clock: Arc::new(SystemClock),
-            stack: Stack::Users,
-            held: false,
-        })
+        Ok(Builder::of(Box::new(task), every.try_into()?))
     }
 
     /// Runs no more. It returns at once even while a run hangs, which then ends in its own time
@@ -102,6 +92,20 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// One for a check that is in a box already and needs no second one.
+    pub(crate) fn of(task: Box<dyn Check>, every: Span) -> Builder {
+        Builder {
+            task,
+            pace: Pace::even(every),
+            first: FirstStart::default(),
+            initial_state: State::Unknown,
+            stale_after: None,
+            clock: Arc::new(SystemClock),
+            stack: Stack::Users,
+            held: false,
+        }
+    }
+
     /// What is answered until the first outcome. Default: unknown.
     pub fn initial_state(mut self, state: State) -> Builder {
         self.initial_state = state;

@@ -222,9 +222,14 @@ pub struct Hysteresis {
 impl Hysteresis {
     /// Wraps a check.
     pub fn new(task: impl Check + 'static) -> Hysteresis {
+        Hysteresis::around(Box::new(task))
+    }
+
+    /// The same for one that is in a box already and needs no second one.
+    pub(crate) fn around(task: Box<dyn Check>) -> Hysteresis {
         let clock = SystemClock;
         Hysteresis {
-            task: Box::new(task),
+            task,
             judge: Judge::new(State::Ok, Threshold::ONE, Threshold::ONE, clock.now()),
             clock: Arc::new(clock),
             name: None,

@@ -27,7 +27,10 @@ impl Deadline {
     /// An equal share of what is left, for the first of so many attempts, so that a dead one
     /// cannot eat the time of the others.
     pub(crate) fn share(self, attempts: usize) -> Option<Deadline> {
-        let attempts = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
-        Some(Deadline::after(self.left()? / attempts))
+        let left = self.left()?;
+        match u32::try_from(attempts).unwrap_or(u32::MAX) {
+            0 | 1 => Some(self),
+            attempts => Some(Deadline::after(left / attempts)),
+        }
     }
 }

@@ -60,7 +60,9 @@ impl TryFrom<&str> for Family {
 /// Where to connect to, and from where.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) host: String,
+    host: String,
+    /// The host, where it is written as an address: a thousand probes a second need not read it.
+    address: Option<IpAddr>,
     pub(crate) port: Port,
     pub(crate) family: Family,
     pub(crate) source_host: Option<String>,
@@ -75,14 +77,45 @@ impl Target {
     /// # Errors
     /// A host that no name or address can look like.
     pub(crate) fn new(host: &str, port: Port) -> Result<Target, Error> {
+        let host = checked_host(host)?;
         Ok(Target {
-            host: checked_host(host)?,
+            address: host.parse().ok(),
+            host,
             port,
             family: Family::Any,
             source_host: None,
             source_port: None,
             connect_timeout: None,
         })
+    }
+
+    /// The same way to another host and port.
+    ///
+    /// # Errors
+    /// As [`Target::new`].
+    pub(crate) fn to(&self, host: &str, port: Port) -> Result<Target, Error> {
+        let Target { host, address, .. } = Target::new(host, port)?;
+        Ok(Target {
+            host,
+            address,
+            port,
+            ..self.clone()
+        })
+    }
+
+    /// Has it be this address, whatever its host was.
+    pub(crate) fn set_address(&mut self, address: IpAddr) {
+        self.host = address.to_string();
+        self.address = Some(address);
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The host, where it is written as an address.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// Connects to the first address that answers, or to each with [`Family::All`], and hands the
@@ -99,7 +132,17 @@ impl Target {
             Some(timeout) => deadline.earlier(timeout),
             None => deadline,
         };
-        let addresses = self.addresses(deadline)?;
+        let (only, several);
+        let addresses = match self.only_address() {
+            Some(address) => {
+                only = [address];
+                only.as_slice()
+            }
+            None => {
+                several = self.addresses(deadline)?;
+                several.as_slice()
+            }
+        };
         let mut problem = None;
         for (index, address) in addresses.iter().enumerate() {
             let result = match deadline.share(addresses.len() - index) {
@@ -123,6 +166,12 @@ impl Target {
             }
         }
         problem.map_or(Ok(()), |problem| Err(problem.into()))
+    }
+
+    /// The one address with the port, where nothing is to be looked up.
+    fn only_address(&self) -> Option<SocketAddr> {
+        let address = SocketAddr::new(self.address?, self.port.number());
+        self.family.has(&address).then_some(address)
     }
 
     /// The addresses of the host that count, with the port.
@@ -311,6 +360,36 @@ mod tests {
             let said = checked_host(number).unwrap_err().to_string();
             let why = "an IPv4 address, and a name does not end in a number";
             assert_eq!(said, format!("{number:?} is not {why}"));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_written_is_the_only_one_and_of_its_family() {
+        let port = Port::try_from(7).unwrap();
+        for (host, address) in [
+            ("127.0.0.1", Some("127.0.0.1:7")),
+            ("[::1]", Some("[::1]:7")),
+            ("localhost", None),
+            ("fe80::1%lo", None),
+        ] {
+            let mut target = Target::new(host, port).unwrap();
+            assert_eq!(
+                target.only_address().map(|it| it.to_string()).as_deref(),
+                address
+            );
+            target = target.to("192.0.2.1", port).unwrap();
+            assert_eq!(target.only_address().unwrap().to_string(), "192.0.2.1:7");
+            target.set_address("::2".parse().unwrap());
+            assert_eq!(
+                (target.to_string().as_str(), target.host()),
+                ("[::2]:7", "::2")
+            );
+            assert_eq!(target.only_address().unwrap().to_string(), "[::2]:7");
+            target.family = Family::V4;
+            assert_eq!(target.only_address(), None);
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let outcome = target.connect(deadline, &mut |_, _| {}).unwrap_err();
+            assert_eq!(outcome.reason, Reason::ResolveNoAddress);
         }
     }
 
