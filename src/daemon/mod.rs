@@ -42,6 +42,7 @@ use crate::config::server::{Credential, ServerPlan};
 use crate::error::Error;
 use crate::health::{Maint, State};
 use crate::log::{Level, Log};
+use crate::net::child;
 use crate::server::{Admin, Config, HealthCheckServer, Site};
 use crate::sys::notify::Notifier;
 use crate::sys::process::reap_orphans;
@@ -108,6 +109,8 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
     running.wait();
+    // What comes of it is nobody's outcome any more.
+    child::end_all();
     server.components().dispatcher().wait_for_end(TELL_WITHIN);
     daemon.watch.end();
     daemon.keep.end();

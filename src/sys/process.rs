@@ -116,8 +116,8 @@ pub(crate) struct Program<'a> {
     pub(crate) rights: Option<(u32, u32)>,
 }
 
-/// A process that we started and that is to be waited for.
-#[derive(Debug)]
+/// A process that we started and that is to be waited for, by one of those who have a copy of this.
+#[derive(Clone, Debug)]
 pub(crate) struct Child {
     id: c_int,
 }

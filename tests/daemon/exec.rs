@@ -64,6 +64,42 @@ fn one_whose_time_is_over_by_the_new_configuration_is_ended() {
     house.comes_to("/a", "OK");
 }
 
+/// Whether this process is there and has not ended.
+fn runs_yet(id: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| !"ZX".contains(state))
+}
+
+#[test]
+fn what_ignores_that_it_is_told_to_end_does_not_outlive_the_daemon() {
+    let hangs = "trap '' TERM; sleep 1000 & echo $$ $! > DIR/new; mv DIR/new DIR/pids; wait";
+    let mut house = house(&config(hangs, "30m"));
+    eventually("a run", || is_there(&house, "pids"));
+    let pids = house.read("pids");
+    assert!(pids.split_whitespace().all(runs_yet), "{pids}");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(!pids.split_whitespace().any(runs_yet), "{pids}");
+}
+
+#[test]
+fn what_is_ended_with_the_daemon_may_tidy_up_and_has_failed_nothing() {
+    let job = "test -e DIR/hold || exit 0; \
+               trap 'echo > DIR/tidied; exit 1' TERM; echo > DIR/on; while :; do sleep 0.02; done";
+    let mut house = empty();
+    house.configure(&format!(
+        "{QUICK}component a\n exec sh -c \"{job}\"\n timeout 30s\n track-file DIR/track\n"
+    ));
+    house.start();
+    eventually("it is ok", || house.read("track").starts_with('0'));
+    house.write("hold", "");
+    eventually("a run", || is_there(&house, "on"));
+    let known = house.read("track");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(is_there(&house, "tidied"));
+    assert_eq!(house.read("track"), known);
+}
+
 /// The processes whose parent this is, with their states (proc_pid_stat(5)).
 fn children_of(parent: u32) -> Vec<(u32, String)> {
     let mut children = Vec::new();
