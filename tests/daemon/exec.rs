@@ -67,7 +67,10 @@ fn one_whose_time_is_over_by_the_new_configuration_is_ended() {
 /// Whether this process is there and has not ended.
 fn runs_yet(id: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
     state.is_some_and(|state| !"ZX".contains(state))
 }
 
