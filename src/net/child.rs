@@ -278,8 +278,8 @@ impl Running {
                 LOOK_EVERY
             };
             let wait = left.min(look_every);
-            if self.wait(wait).is_err() {
-                // Two descriptors are never too many; should it be so, do not spin.
+            // Want of memory passes, and is no fault of the program's. What needs none waits yet.
+            if self.wait(wait).is_err() && wait_for_any(&mut [], LOOK_EVERY).is_err() {
                 return Found::StillThere;
             }
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::house::{House, QUICK, empty, house};
 use crate::support::{a_moment, eventually};
@@ -62,6 +63,34 @@ fn one_whose_time_is_over_by_the_new_configuration_is_ended() {
     eventually("a run", || is_there(&house, "on"));
     house.reload(&config("! kill -0 $(cat DIR/pid)", "1s"));
     house.comes_to("/a", "OK");
+}
+
+/// Has the daemon wait for one descriptor at a time at most, or for so many again (poll(2)).
+fn limit_waits(house: &House, descriptors: &str) -> bool {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &house.daemon().pid().to_string()]);
+    command.arg(format!("--nofile={descriptors}:"));
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn what_runs_while_the_system_lets_nobody_wait_for_it_has_not_failed() {
+    let job = "echo > DIR/on; while test -e DIR/hold; do sleep 0.02; done";
+    let mut house = empty();
+    house.configure(&config(job, "30s"));
+    house.write("hold", "");
+    house.start();
+    eventually("a run", || is_there(&house, "on"));
+    if !limit_waits(&house, "1") {
+        println!("skipped: no limit of descriptors can be set");
+        return;
+    }
+    // It looks once a second.
+    std::thread::sleep(Duration::from_secs(2));
+    house.remove("hold");
+    assert!(limit_waits(&house, "1000"));
+    house.comes_to("/a", "OK");
+    assert_eq!(house.status().number("a", "failures"), 0.0);
 }
 
 /// Whether this process is there and has not ended.
