@@ -23,7 +23,7 @@ use crate::health::{Health, Outcome, Phase, Reason, Standing, State};
 pub struct Published {
     /// State, phase and how far it has got; the state is unknown while stale.
     pub standing: Standing,
-    /// The last outcome.
+    /// What the last run found, before that was judged.
     pub outcome: Outcome,
     /// Since when the state has been what it is.
     pub since: Moment,
@@ -39,6 +39,16 @@ pub struct Published {
     pub changes: u64,
     /// What a human has put it into, if anything.
     pub maint: Option<Maint>,
+}
+
+impl Published {
+    /// Why the state is what it is: what a human said, where one did, or else the last outcome.
+    pub(crate) fn why(&self) -> Outcome {
+        match &self.maint {
+            Some(maint) => maint.outcome(),
+            None => self.outcome.clone(),
+        }
+    }
 }
 
 /// Told the news, in order, under the board's lock: it must not block.
@@ -118,8 +128,7 @@ impl Board {
         let mut known = locked(&self.known);
         let (from, to) = (self.initial_state, known.published.standing.state);
         if from != to {
-            let change = known.transition(from, to);
-            watcher(known.published.since, What::Changed(change));
+            watcher(known.published.since, known.change(from, to));
         }
         known.watcher = Some(watcher);
     }
@@ -354,10 +363,14 @@ impl Board {
     /// Publishes what a run found, and says where the check stands after it. Never inlined: what it
     /// needs of the stack is not to be there while the check runs.
     #[inline(never)]
-    pub(super) fn publish(&self, outcome: Outcome, judged: Option<Standing>) -> Phase {
+    pub(super) fn publish(&self, mut outcome: Outcome, judged: Option<Standing>) -> Phase {
         let now = self.clock.now();
         // What went stale while the run was on is told before what the run found.
         let mut known = self.fresh();
+        // The standing says what the run came to; what it found is counted and shown as it was.
+        if let Some(seen) = judged.and_then(|standing| standing.seen) {
+            outcome.health = seen;
+        }
         let health = outcome.health.known();
         let standing = match (judged, health) {
             (Some(standing), _) => standing,
@@ -494,6 +507,13 @@ impl Known {
         }
     }
 
+    fn change(&self, from: State, to: State) -> What {
+        What::Changed(Transition {
+            outcome: self.published.why(),
+            ..self.transition(from, to)
+        })
+    }
+
     fn transition(&self, from: State, to: State) -> Transition {
         Transition {
             from,
@@ -548,10 +568,6 @@ impl Known {
         }
         self.published.since = now;
         self.published.changes += 1;
-        let mut change = self.transition(from, to);
-        if let Some(maint) = &self.published.maint {
-            change.outcome = maint.outcome();
-        }
-        self.tell(now, What::Changed(change));
+        self.tell(now, self.change(from, to));
     }
 }

@@ -74,8 +74,9 @@ const COMMANDS: &[(&str, &str)] = &[
   Judges outcomes that were by the rules of a component, without asking anybody.
   Each line is SECONDS ok|warn|fail|unknown [reason]; for each one comes
   SECONDS OUTCOME OK|FAIL|ERROR PHASE, the state just after it. A gap is judged
-  stale at the next line. A line SECONDS reset is a manual reset, where there is
-  one. The summary goes to standard error.
+  stale at the next line; a heartbeat that was missed is a fail of its own. A
+  line SECONDS reset is a manual reset, where there is one. The summary goes to
+  standard error.
 ",
     ),
     (

@@ -30,10 +30,12 @@ impl Check for Follow {
             State::Fail | State::Unknown if !self.critical => Health::Warn,
             state => Health::from(state),
         };
-        let Outcome { reason, detail, .. } = published.outcome;
+        let Outcome { reason, detail, .. } = published.why();
         // What was found last is not why it is still failed.
         let detail = match published.standing.phase {
-            Phase::Recovering => format!("still recovering; {detail}"),
+            Phase::Recovering if published.maint.is_none() => {
+                format!("still recovering; {detail}")
+            }
             _ => detail,
         };
         Outcome::new(health, reason).with_detail(detail)

@@ -20,8 +20,8 @@ impl OnPost for Guarded {
             return self.inner.on_post(post);
         }
         let Some(guard) = &self.guard else {
-            let why = "ERROR: this component has no credentials of its own; expected an \
-                       administrator, over the admin socket or /-/";
+            let why = "ERROR: this component has no credentials of its own; expected those \
+                       of an administrator, or the admin socket";
             return Reply::new(403, why);
         };
         match guard.verify(post.header("authorization")) {
@@ -33,6 +33,10 @@ impl OnPost for Guarded {
 
     fn reset_by_admin(&self, state: State) -> Option<Reply> {
         self.inner.reset_by_admin(state)
+    }
+
+    fn is_for_admins(&self) -> bool {
+        self.guard.is_none()
     }
 
     fn reports(&self) -> Option<Reports> {
@@ -50,6 +54,9 @@ impl OnPost for Reports {
         let Some(fields) = form::fields(target_query(post.path()).as_bytes()) else {
             return refuse("the query cannot be read");
         };
+        if fields.len() > 1 {
+            return refuse("there is more than one field");
+        }
         let mut health = Health::Ok;
         for (name, value) in fields {
             health = match (name.as_str(), value.as_str()) {
@@ -100,7 +107,12 @@ mod tests {
             assert_eq!(reports.on_post(&post(path, "x", false)).status(), 200);
             assert_eq!(check.check().to_string(), outcome, "{path}");
         }
-        for path in ["/a?status=bad", "/a?stats=ok", "/a?%"] {
+        for path in [
+            "/a?status=bad",
+            "/a?stats=ok",
+            "/a?%",
+            "/a?status=ok&status=fail",
+        ] {
             assert_eq!(
                 reports.on_post(&post(path, "y", false)).status(),
                 400,

@@ -150,6 +150,12 @@ pub trait OnPost: Send + Sync {
         None
     }
 
+    /// Whether it has no credentials of its own, so that an administrator's are asked for.
+    #[doc(hidden)]
+    fn is_for_admins(&self) -> bool {
+        false
+    }
+
     /// Where a heartbeat's reports go; `None` where a POST is none.
     #[doc(hidden)]
     fn reports(&self) -> Option<Reports> {

@@ -142,6 +142,7 @@ impl Whole<'_> {
 
     /// A count says nothing where outcomes come whenever something changes.
     fn follows(&self, component: &ComponentPlan) {
+        let mut has_counts = false;
         for keyword in ["ok-after", "fail-after"] {
             let threshold = match keyword {
                 "ok-after" => component.judging.ok_after,
@@ -155,7 +156,11 @@ impl Whole<'_> {
                     component.kind
                 );
                 self.problems.error(self.place(component, keyword), message);
+                has_counts = true;
             }
+        }
+        if !has_counts {
+            self.recovery(component);
         }
     }
 

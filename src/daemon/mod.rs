@@ -479,6 +479,10 @@ impl OnPost for KeptReset {
         let reply = self.inner.reset_by_admin(state)?;
         Some(self.keep(reply))
     }
+
+    fn is_for_admins(&self) -> bool {
+        self.inner.is_for_admins()
+    }
 }
 
 /// So much later than the one before the next of many checks begins, where its pace allows.

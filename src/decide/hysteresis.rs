@@ -41,8 +41,8 @@ pub struct Judge {
     stale: bool,
     /// Whether anything has been known since the start.
     has_known: bool,
-    /// Whether the last outcome was known.
-    heard: bool,
+    /// The last outcome; none since the start.
+    seen: Option<Health>,
     /// The last known outcome, or the start.
     last_known: Moment,
     against: Against,
@@ -71,7 +71,7 @@ impl Judge {
             held: initial,
             stale: false,
             has_known: false,
-            heard: false,
+            seen: None,
             last_known: now,
             against: Against::default(),
         }
@@ -86,7 +86,7 @@ impl Judge {
     /// Takes note of an outcome that ended at `now`.
     pub fn step(&mut self, now: Moment, seen: Health) {
         self.look(now);
-        self.heard = seen.known().is_some();
+        self.seen = Some(seen);
         let Some(seen) = seen.known() else { return };
         self.has_known = true;
         self.last_known = now;
@@ -113,7 +113,7 @@ impl Judge {
         self.held = to;
         self.stale = false;
         self.has_known = false;
-        self.heard = false;
+        self.seen = None;
         self.last_known = now;
         self.against = Against::default();
     }
@@ -137,7 +137,8 @@ impl Judge {
             disagreeing,
             disagreeing_for: first.map_or(Duration::ZERO, |first| now.since(*first)),
             needed: (self.held != State::Unknown).then(|| self.threshold()),
-            heard: self.heard,
+            heard: self.seen.and_then(Health::known).is_some(),
+            seen: self.seen,
         }
     }
 

@@ -177,6 +177,8 @@ pub struct Standing {
     pub needed: Option<Threshold>,
     /// Whether the last outcome told something; what only holds its state has heard nothing new.
     pub heard: bool,
+    /// What the last run found by itself, before it was judged; `None` where its outcome says so.
+    pub seen: Option<Health>,
 }
 
 impl Standing {
@@ -189,6 +191,7 @@ impl Standing {
             disagreeing_for: Duration::ZERO,
             needed: None,
             heard: state != State::Unknown,
+            seen: None,
         }
     }
 

@@ -256,7 +256,7 @@ fn serve_request(
             } else {
                 &shared.posts
             };
-            (desk, posts::work(component, post))
+            (desk, posts::work(component, post, client))
         }
     };
     desk.submit(shared, Caller::new(shared, stream, later), work);

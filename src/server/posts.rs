@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::accept::{asker, finish};
+use super::admin::permission;
 use super::desk::{Caller, Work};
 use super::listening::Client;
 use crate::check::board::Answer;
@@ -35,7 +36,7 @@ pub(super) fn post_of(request: &Request<'_>, client: Client, component: &Compone
 }
 
 /// Acts on a POST, and answers.
-pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
+pub(super) fn work(component: Arc<Component>, mut post: Post, client: Client) -> Work {
     Box::new(move |shared, caller| {
         // A reset is a human's, and a reload that goes on is not to undo it.
         let is_reset = component.about().manual_reset;
@@ -44,6 +45,13 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
         let Some(component) = shared.components.find(component.name().as_bytes()) else {
             return caller.answer(shared, answer(404, "", "ERROR"));
         };
+        if is_for_admins(shared, &component, client) {
+            let permitted = permission(shared, client, post.header("authorization"));
+            if let Err(refused) = permitted {
+                return caller.answer(shared, refused);
+            }
+            post.is_admin = true;
+        }
         let acted = panic::catch_unwind(AssertUnwindSafe(|| {
             component.on_post().map(|on_post| on_post.on_post(&post))
         }));
@@ -75,6 +83,14 @@ pub(super) fn work(component: Arc<Component>, post: Post) -> Work {
             caller.answer(shared, bytes);
         }
     })
+}
+
+/// Whether an administrator's credentials are to be shown here, and can be.
+fn is_for_admins(shared: &Shared, component: &Component, client: Client) -> bool {
+    let on_post = component.on_post();
+    !client.only_components
+        && !shared.site().guards.is_empty()
+        && on_post.is_some_and(|on_post| on_post.is_for_admins())
 }
 
 /// Answers once the component's check has run, or has not in time.

@@ -63,7 +63,10 @@ pub(super) fn route(shared: &Shared, client: Client, head: &Head<'_>) -> Route {
     }
     let Some(component) = find(shared, &path) else {
         if let Some(report) = report(shared, client, head, &path, asked) {
-            return report;
+            return match asked {
+                Asked::Head => bodiless(report),
+                Asked::Get | Asked::Options => report,
+            };
         }
         let is_root = path.is_empty() && shared.site().default_component.is_none();
         let bytes = if is_root {
@@ -255,6 +258,17 @@ fn not_allowed(methods: &str) -> Route {
         &format!("Allow: {methods}\r\n"),
         "ERROR: this method is not for this path",
     )))
+}
+
+/// The head of an answer, which is all that a HEAD gets of it, a refusal too.
+fn bodiless(route: Route) -> Route {
+    let Route::Answer(answer) = route else {
+        return route;
+    };
+    let mut bytes = answer.into_owned();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    bytes.truncate(end.map_or(bytes.len(), |end| end + 4));
+    Route::Answer(Cow::Owned(bytes))
 }
 
 fn refused(status: u16, why: &'static str) -> Route {

@@ -173,6 +173,20 @@ fn the_manual_s_configuration_can_be_used() {
     );
 }
 
+/// So are those that the README shows.
+#[test]
+fn the_readme_s_configurations_can_be_used() {
+    let blocks = README.split("```text\n").skip(1);
+    let texts = blocks.map(|block| block.split("```").next().unwrap_or(block));
+    let is_config = |text: &&str| text.starts_with("server\n") || text.starts_with("component ");
+    let configs: Vec<&str> = texts.filter(is_config).collect();
+    assert_eq!(configs.len(), 2);
+    for config in configs {
+        let said = crate::support::Folder::new().check(config);
+        assert_eq!(said.code, 0, "{config}{}", said.errors);
+    }
+}
+
 /// Each example of a keyword's page is a line that can be used where it belongs, but for the files
 /// and components that it names, which are not there.
 #[test]

@@ -1,6 +1,6 @@
 //! Heartbeats: somebody else reports, and silence fails.
 
-use crate::house::{House, TOKEN, empty};
+use crate::house::{House, TOKEN, empty, free_address};
 use crate::support::{client, eventually, rest, status};
 
 const CONFIG: &str = "
@@ -87,7 +87,10 @@ fn without_a_credential_only_an_administrator_reports() {
     let house = running();
     let (status, said) = house.post("/ours", "");
     assert_eq!(status, 403);
-    assert!(said.contains("expected an administrator"), "{said}");
+    assert!(
+        said.contains("expected those of an administrator"),
+        "{said}"
+    );
     assert_eq!(report(&house, "/ours", TOKEN, ""), 403);
     assert_eq!(house.admin("POST", "/ours", "by hand").0, 200);
     assert_eq!(house.get("/ours").0, 200);
@@ -95,6 +98,28 @@ fn without_a_credential_only_an_administrator_reports() {
     // The owner of one token is not the owner of another.
     assert_eq!(house.admin("POST", "/backup?status=fail", "").0, 200);
     assert_eq!(house.get("/backup").0, 503);
+}
+
+#[test]
+fn an_administrator_reports_over_tcp_with_credentials_but_not_where_balancers_ask() {
+    let mut house = empty();
+    house.write("token", TOKEN);
+    let asked = free_address();
+    house.configure(&format!(
+        " admin token-file DIR/token\n listen {asked} only components\n{CONFIG}\
+         component latch\n file /\n start fail\n manual-reset\n"
+    ));
+    house.start();
+    assert_eq!(house.post("/ours", "").0, 401);
+    assert_eq!(report(&house, "/ours", "wrong", ""), 401);
+    assert_eq!(house.get("/ours").0, 500, "nothing was taken");
+    let post = format!("POST /ours HTTP/1.0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    assert_eq!(status(&rest(client(asked, post))), 403);
+    assert_eq!(house.get("/ours").0, 500, "nothing was taken");
+    assert_eq!(report(&house, "/ours", TOKEN, "by hand"), 200);
+    assert_eq!(house.status().of("ours", "detail"), "\"by hand\"");
+    assert_eq!(report(&house, "/latch", TOKEN, ""), 200);
+    assert_eq!(house.get("/latch").0, 200);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod composed;
 mod exec;
+mod found;
 mod hangs;
 mod heartbeat;
 mod house;

@@ -33,7 +33,11 @@ fn drained_is_failed_to_everybody_and_says_why() {
     let (status, json) = house.get("/a?format=json");
     assert_eq!(status, 404);
     assert!(json.contains("in maintenance, drain: new disk"), "{json}");
+    let output = "\"output\":\"drained: new disk\"";
+    assert!(json.contains(output), "not that its file is there: {json}");
     let status = house.status();
+    let why = status.of("site", "detail");
+    assert!(why.ends_with("; a: drained: new disk\""), "{why}");
     for part in [
         "\"mode\":\"drain\"",
         "\"because\":\"new disk\"",

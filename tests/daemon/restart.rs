@@ -112,6 +112,10 @@ fn maintenance_survives_until_it_is_over() {
         house.maintain("reset", "mode=hold");
         house.end_by(signal);
         house.start();
+        let why = "reason=\"drained\" detail=\"new disk\" state=\"unknown -> fail\"";
+        eventually("why it begins as failed is told", || {
+            house.word("/-/events?format=text").contains(why)
+        });
         let status = house.status();
         let maint = status.of("plain", "maint");
         for part in [

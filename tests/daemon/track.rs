@@ -95,8 +95,10 @@ fn one_that_could_not_be_written_is_let_go_by_a_reload() {
         )
     };
     let mut house = house(&config("missing/a"));
-    house.daemon().line_with("missing/a\" cannot be written");
-    house.daemon().line_with("missing/b\" cannot be written");
+    let told = ["a", "b"].map(|name| format!("missing/{name}\" cannot be written"));
+    house
+        .daemon()
+        .lines_with(&told.each_ref().map(String::as_str));
     house.reload(&config("a.track"));
     says(&house, "a.track", "0\n");
     std::fs::create_dir(house.path("missing")).unwrap();

@@ -53,8 +53,8 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Where nobody listens: the port of a service that is long gone. It is none that the system gives to
-/// who connects: of those, a program that tries often enough gets the very port that it connects
+/// Where nobody listens: the port of a service that is long gone. It is none that the system gives
+/// to who connects: of those, a program that tries often enough gets the very port that it connects
 /// to, and by TCP's simultaneous open it then talks to itself.
 pub(crate) fn dead_address() -> SocketAddr {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));

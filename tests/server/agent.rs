@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use failover::{
-    AgentAdmin, AgentReply, AgentSettings, AgentView, Background, Cidr, ServerHandle, State, fail,
-    ok, second,
+    AgentAdmin, AgentReply, AgentSettings, AgentView, Background, Cidr, Hysteresis, ServerHandle,
+    State, count, fail, ok, second,
 };
 
 use crate::crowd;
@@ -129,6 +129,24 @@ fn it_follows_the_component() {
         is_up.store(false, Ordering::SeqCst);
         assert_eq!(ask(address, "web\n"), "down #said fail\n");
     }
+}
+
+#[test]
+fn on_its_way_back_it_is_down_for_that_and_not_for_its_good_answer() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let seen = is_up.clone();
+    let served = Served::new(|server| {
+        let check = Hysteresis::new(move || seen.load(Ordering::SeqCst));
+        server
+            .add_component("web", check.ok_after(count(3)).unwrap())
+            .unwrap();
+    });
+    let address = agent(&served, settings());
+    assert_eq!(ask(address, "web\n"), "down #said fail\n");
+    is_up.store(true, Ordering::SeqCst);
+    assert_eq!(ask(address, "web\n"), "down #recovering\n");
+    assert_eq!(ask(address, "web\n"), "down #recovering\n");
+    assert_eq!(ask(address, "web\n"), "up\n");
 }
 
 #[test]

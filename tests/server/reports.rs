@@ -128,6 +128,24 @@ fn the_servers_own_paths_have_their_methods_types_and_headers() {
 }
 
 #[test]
+fn what_is_refused_to_a_head_has_no_body_either() {
+    let served = Served::new(|server| mount(server, "mail", true));
+    for (path, refused) in [
+        ("/-/reload", 405),
+        ("/-/maint/mail", 405),
+        ("/-/reset/mail", 405),
+        ("/-/events?after=x", 400),
+    ] {
+        let get = served.ask(format!("GET {path} HTTP/1.0\r\n\r\n"));
+        let head_only = served.ask(format!("HEAD {path} HTTP/1.0\r\n\r\n"));
+        let (head, body) = get.split_once("\r\n\r\n").unwrap();
+        assert!(body.starts_with("ERROR: "), "{path}: {get}");
+        assert_eq!(status(&head_only), refused, "{path}: {head_only}");
+        assert_eq!(head_only, format!("{head}\r\n\r\n"), "{path}");
+    }
+}
+
+#[test]
 fn a_browser_gets_the_page_and_everybody_else_the_component() {
     let served = Served::new(|server| mount(server, "mail", false));
     eventually("the first outcome", || served.get("/") == "FAIL");

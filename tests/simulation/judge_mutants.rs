@@ -265,6 +265,7 @@ impl Judging for Small {
             disagreeing_for: counted.first().map_or(Duration::ZERO, |first| at - *first),
             needed: (self.held != State::Unknown).then(|| self.rule().threshold()),
             heard: true,
+            seen: None,
         }
     }
 }

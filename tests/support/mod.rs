@@ -7,18 +7,22 @@
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+mod lines;
+
+use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use failover::{HealthCheckServer, Log, Running, ServerBuilder};
+
+use lines::Lines;
 
 /// How long anything is waited for that should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -322,7 +326,7 @@ pub(crate) fn program(words: &[&str]) -> Command {
 pub(crate) struct Daemon {
     child: Child,
     pub(crate) address: SocketAddr,
-    lines: Receiver<String>,
+    lines: Lines,
 }
 
 impl Daemon {
@@ -344,15 +348,11 @@ impl Daemon {
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.as_bytes()).unwrap();
         }
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let line = wait_for_line(&lines, "listening on ");
+        let lines = Lines::of(child.stderr.take().unwrap());
+        let line = lines.one_with(&["listening on "]);
         let address = line.rsplit(' ').next().unwrap().parse().unwrap();
+        // Components do not wait for that to be said.
+        lines.back();
         Daemon {
             child,
             address,
@@ -363,7 +363,17 @@ impl Daemon {
     /// The next line of its standard error that has this in it.
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str) -> String {
-        wait_for_line(&self.lines, text)
+        self.lines.one_with(&[text])
+    }
+
+    /// Waits for a line with each of these, in any order.
+    #[track_caller]
+    pub(crate) fn lines_with(&self, texts: &[&str]) {
+        let mut missing = texts.to_vec();
+        while !missing.is_empty() {
+            let line = self.lines.one_with(&missing);
+            missing.retain(|text| !line.contains(text));
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -400,19 +410,8 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            println!("the daemon had ended: {ended:?}; what it said last:");
-            self.lines.iter().for_each(|line| println!("{line}"));
-        }
-    }
-}
-
-#[track_caller]
-fn wait_for_line(lines: &Receiver<String>, text: &str) -> String {
-    loop {
-        match lines.recv_timeout(PATIENCE) {
-            Ok(line) if line.contains(text) => return line,
-            Ok(_) => {}
-            Err(error) => panic!("no line with {text:?}: {error}"),
+            println!("the daemon had ended: {ended:?}; what it said:");
+            self.lines.print();
         }
     }
 }

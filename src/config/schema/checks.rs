@@ -315,8 +315,9 @@ pub(super) const SETTINGS: &[Keyword] = &[
         "value",
         Form::Words(3),
         "KEY below|above NUMBER",
-        "A number in the answer: the path into a JSON text, with dots, or the name of a metric in\n\
-         Prometheus format. It has to be below or above the limit.",
+        "A number in the answer: the path into a JSON text, with dots, or a metric in Prometheus\n\
+         format, with labels or without: jobs{queue=\"mail\"}; of several the first counts. It\n\
+         has to be below or above the limit.",
         "value queue.depth below 1000",
     )
     .of(&["http", "exec"]),

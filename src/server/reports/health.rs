@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::{Row, Times, ailment, cut, has_started_up, in_form, milliseconds, rows};
 use crate::component::Component;
-use crate::health::{Health, Reason, State};
+use crate::health::{Health, Outcome, Reason, State};
 use crate::order;
 use crate::server::Shared;
 use crate::server::answers::{Asked, Style};
@@ -291,8 +291,8 @@ fn entry(json: &mut Writer, row: &Row, times: &Times) {
 }
 
 fn output(row: &Row) -> String {
-    let reason = row.published.outcome.reason;
-    match row.detail(DETAIL_LEN_MAX) {
+    let Outcome { reason, detail, .. } = row.published.why();
+    match cut(&detail, DETAIL_LEN_MAX) {
         "" => reason.to_string(),
         detail => format!("{reason}: {detail}"),
     }
