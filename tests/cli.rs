@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use support::{
-    BlackHole, Daemon, ask, body, dead_port, ended, eventually, exact, free_port, get, peer,
-    program,
+    BlackHole, Daemon, FULL, ask, body, dead_port, ended, eventually, exact, free_port, get, lost,
+    peer, program,
 };
 
 /// Runs it to its end: exit code, standard output, standard error.
@@ -36,6 +37,7 @@ fn keywords() -> Vec<String> {
     lists
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
         .map(|line| line.split_whitespace().next().unwrap().to_string())
         .collect()
 }
@@ -85,6 +87,19 @@ fn every_keyword_has_a_page_with_an_example_and_its_lines_fit_a_terminal() {
 }
 
 #[test]
+fn the_lists_of_the_manual_are_aligned_and_fit_a_terminal() {
+    let (_, manual, _) = run(&["help"]);
+    for line in manual.lines() {
+        assert!(line.chars().count() <= 90, "{line}");
+        let column = line.find("default: ").unwrap_or(41);
+        assert_eq!(column, 41, "{line}");
+    }
+    assert!(manual.matches(" default: ").count() > 20, "{manual}");
+    let (_, metrics, _) = run(&["help", "metrics"]);
+    assert!(metrics.lines().all(|line| line.len() <= 80), "{metrics}");
+}
+
+#[test]
 fn what_is_not_in_the_manual_is_a_usage_error() {
     for (words, message) in [
         (
@@ -106,6 +121,40 @@ fn what_is_not_in_the_manual_is_a_usage_error() {
         ),
     ] {
         assert_eq!(run(words), (64, String::new(), message.to_string()));
+    }
+    for (words, meant) in [
+        (
+            &["stauts"][..],
+            "unknown command \"stauts\"; did you mean \"status\"?",
+        ),
+        (
+            &["check_config"],
+            "unknown command \"check_config\"; did you mean \"check-config\"?",
+        ),
+        (
+            &["check"],
+            "unknown command \"check\"; did you mean \"check-config\"?",
+        ),
+        (
+            &["help", "stauts"],
+            "help: nothing about \"stauts\"; did you mean \"status\"?",
+        ),
+        (
+            &["events", "--folow"],
+            "events: unknown option \"--folow\"; did you mean \"--follow\"?",
+        ),
+        (
+            &["run", "--config", "x"],
+            "run: unknown option \"--config\"; did you mean \"-c\"?",
+        ),
+        (&["status", "-x"], "status: unknown option \"-x\""),
+    ] {
+        let (code, out, errors) = run(words);
+        assert_eq!((code, out.as_str()), (64, ""));
+        assert!(
+            errors.starts_with(&format!("failover: {meant}\n")),
+            "{errors}"
+        );
     }
     for words in [&["banana"][..], &["--banana"], &[""]] {
         let (code, out, errors) = run(words);
@@ -467,4 +516,50 @@ fn a_reader_that_is_gone_is_no_panic() {
         command.args(["-c", &closed, env!("CARGO_BIN_EXE_failover")]);
         assert_eq!(command.status().unwrap().code(), Some(0), "{words:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success_and_no_failed_probe() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/failover.conf");
+    for words in [
+        &["help"][..],
+        &["--help"],
+        &["help", "tcp"],
+        &["status", "-h"],
+        &["version"],
+        &["explain", "-c", config],
+    ] {
+        assert_eq!(lost(words), (Some(74), FULL.to_string()), "{words:?}");
+    }
+    // What else it says of the file, such as warnings, is no matter here.
+    let (code, said) = lost(&["check-config", "-c", config]);
+    assert_eq!(code, Some(74));
+    assert!(said.ends_with(FULL), "{said}");
+    let up = format!("127.0.0.1:{}", peer(drop));
+    assert_eq!(lost(&["probe", "tcp", &up]), (Some(0), FULL.to_string()));
+}
+
+#[test]
+fn a_replay_ends_quietly_with_its_reader_and_not_with_its_disk() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/failover.conf");
+    let replay = |out: Stdio| {
+        let mut command = program(&["replay", "-c", config, "port"]);
+        let command = command.stdin(Stdio::piped()).stdout(out);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut outcomes = child.stdin.take().unwrap();
+        outcomes.write_all(b"0 ok\n5 ok\n").unwrap();
+        drop(outcomes);
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    };
+    // Until it starts its program, what another test forks has the reader's end, too.
+    let (code, said) = replay(Stdio::piped());
+    assert_eq!(code, Some(0));
+    assert!(!said.contains("could not"), "{said}");
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let (code, said) = replay(full.unwrap().into());
+    let why = "failover: replay: what was judged could not be written: No space left on device";
+    assert_eq!(code, Some(74));
+    assert!(said.starts_with(why), "{said}");
 }

@@ -126,6 +126,9 @@ build() {
     # What is short enough is put where it is called only while that is no longer than the call,
     # loops count in one way, and functions that do the same are one: 6 KB.
     flags="-C llvm-args=-inline-threshold=10 -C llvm-args=-disable-lsr -C passes=mergefunc $flags"
+    # Arguments on the stack are stored there: where one call pushes them, the tables for unwinding
+    # say so of every call in the same function, which can be 2 KB at a stroke.
+    flags="-C llvm-args=-no-x86-call-frame-opt $flags"
     RUSTFLAGS="${RUSTFLAGS:-} $flags" \
         "$CARGO" build --release --bin failover --features lean --target "$target"
     prove_static

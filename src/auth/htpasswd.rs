@@ -98,6 +98,12 @@ impl HtpasswdFile {
         })
     }
 
+    /// Whether there is nobody in it, as it was read last.
+    pub(super) fn is_empty(&self) -> bool {
+        let content = locked(&self.content);
+        content.users.as_ref().is_none_or(|users| users.len() == 0)
+    }
+
     /// Decides about the value of an `Authorization` header, `None` if the request had none.
     ///
     /// The scheme is taken in any case; the credentials are `user:password` in canonical base64,

@@ -66,6 +66,14 @@ impl Guard {
         }
     }
 
+    /// Whether it lets nobody in as it is now. A file of tokens has one at least.
+    pub(crate) fn is_for_nobody(&self) -> bool {
+        match self {
+            Guard::Users(file) => file.is_empty(),
+            Guard::Tokens(_) => false,
+        }
+    }
+
     /// What a client is asked for, as the value of `WWW-Authenticate`.
     pub(crate) fn challenge(&self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
 //! What a service says of itself in `application/health+json`
 //! (draft-inadarei-api-health-check-05, and the spellings that it allows for older services).
 //!
-//! Only the status of the whole and its output are read; whether the HTTP status was expected is
+//! Only the status of the whole and its output are read, or that of the first check that has one,
+//! which those that pass should not have (section 4.8); whether the HTTP status was expected is
 //! told elsewhere.
 #![forbid(unsafe_code)]
 
@@ -40,10 +41,14 @@ pub(crate) fn judge(text: &[u8], is_cut: bool) -> Outcome {
             return malformed(&format!("health+json with the status {word:?}"));
         }
     };
-    let output = match find(text, "output").value {
-        Some(Value::String(output)) if health != Health::Ok => output,
-        _ => String::new(),
-    };
+    let output =
+        ["output", "checks.*.*.output"]
+            .iter()
+            .find_map(|path| match find(text, path).value {
+                Some(Value::String(output)) if health != Health::Ok => Some(output),
+                _ => None,
+            });
+    let output = output.unwrap_or_default();
     let output: String = output.chars().take(OUTPUT_CHARS_MAX).collect();
     Outcome::new(health, reason).with_detail(output)
 }
@@ -80,6 +85,15 @@ mod tests {
             ),
             ("{\"status\":\"DOWN\",\"output\":{}}", "Fail http says fail"),
             ("{\"status\":\"error\"}", "Fail http says fail"),
+            (
+                "{\"status\":\"warn\",\"checks\":{\"cpu\":[{\"status\":\"pass\"}],\
+                 \"disk\":[{\"status\":\"pass\"},{\"status\":\"warn\",\"output\":\"91 % full\"}]}}",
+                "Warn http says warn: 91 % full",
+            ),
+            (
+                "{\"status\":\"fail\",\"checks\":{\"a\":[{\"output\":\"x\"}]},\"output\":\"y\"}",
+                "Fail http says fail: y",
+            ),
             (
                 "{\"status\":\"pass\",\"output\":\"fine\"}",
                 "Ok http answered",

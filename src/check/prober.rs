@@ -101,13 +101,22 @@ impl FirstStart {
     }
 }
 
+/// How long a run may outlast a start, as a part of the interval and at most, and still begin that
+/// start, late, rather than miss it: what a run takes that waits out a timeout of a whole interval.
+/// Otherwise each of those would cost two.
+const LATE_PART: u32 = 10;
+const LATE_MAX: Duration = Duration::from_millis(100);
+
 /// From a start to the first start on its grid that a run does not outlast, and how many starts it
-/// missed. The interval is more than zero.
+/// missed. Where a run ends right after a start, its end is that start. The interval is more than
+/// zero.
 pub(crate) fn stride(interval: Duration, took: Duration) -> (Duration, u32) {
-    let strides = took.as_nanos().div_ceil(interval.as_nanos()).max(1);
+    let late = LATE_MAX.min(interval / LATE_PART);
+    let in_time = took.saturating_sub(late).as_nanos();
+    let strides = in_time.div_ceil(interval.as_nanos()).max(1);
     // More missed starts than fit are more than a lifetime of them.
     let strides = u32::try_from(strides).unwrap_or(u32::MAX);
-    (interval.saturating_mul(strides), strides - 1)
+    (interval.saturating_mul(strides).max(took), strides - 1)
 }
 
 /// How a prober is to be.

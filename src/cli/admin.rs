@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::options::Words;
-use super::{Exit, complain, exit_of, say};
+use super::{Exit, complain_of, exit_of, say};
 use crate::client::admin::AdminSocket;
 use crate::component::checked_name;
 use crate::config::plan;
@@ -21,7 +21,7 @@ pub(super) fn socket(words: &Words<'_>) -> Result<AdminSocket, Exit> {
     let file = words.config();
     let path = plan::admin_socket(&file).map_err(|why| {
         let text = format!("{why}; expected -s SOCKET, or -c FILE of the running daemon\n");
-        complain(&format!("failover: {text}"));
+        complain_of(format!("failover: {text}"));
         Exit::Config
     })?;
     Ok(AdminSocket::new(path))
@@ -41,11 +41,11 @@ pub(super) fn ask(socket: &AdminSocket, method: &str, target: &str, body: &str) 
         Ok((status, answer)) => {
             let text = String::from_utf8_lossy(&answer);
             let text = text.strip_prefix("ERROR: ").unwrap_or(&text);
-            complain(&format!("failover: {text}\n"));
+            complain_of(format!("failover: {text}\n"));
             exit_of_status(status)
         }
         Err(error) => {
-            complain(&format!("failover: {error:?}\n"));
+            complain_of(format!("failover: {error:?}\n"));
             match exit_of(&error) {
                 Exit::Config => Exit::Usage,
                 Exit::System => Exit::Unavailable,
@@ -74,7 +74,7 @@ pub(super) fn component<'a>(words: &'a Words<'_>) -> Result<(&'a str, &'a [&'a s
     };
     match checked_name(name) {
         Ok(_) => Ok((name, rest)),
-        Err(error) => Err(words.wrong(&format!("{error:?}"))),
+        Err(error) => Err(words.wrong_as(format!("{error:?}"))),
     }
 }
 

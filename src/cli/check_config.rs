@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::options::Words;
-use super::{Exit, complain, ended, say};
+use super::{Exit, complain_of, ended, say};
 use crate::config::plan;
 use crate::config::problem::Severity;
 
@@ -17,12 +17,12 @@ fn check(words: &[String]) -> Result<Exit, Exit> {
     words.no_more()?;
     let path = words.config();
     let read = plan::read(&path);
-    complain(&read.report());
+    complain_of(read.report());
     let name = path.display();
     let errors = read.count(Severity::Error);
     let warnings = counted(read.count(Severity::Warning), "warning");
     let Some(plan) = read.plan else {
-        complain(&format!("{name}: {errors} wrong, {warnings}\n"));
+        complain_of(format!("{name}: {errors} wrong, {warnings}\n"));
         return Ok(Exit::Config);
     };
     let components = counted(plan.components.len(), "component");

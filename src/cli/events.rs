@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admin::{self, OPTIONS};
 use super::options::Words;
-use super::{Exit, complain, ended, say};
+use super::{Exit, cause_of, complain_of, ended, is_lost, say};
 use crate::client::admin::AdminSocket;
 use crate::error::Error;
 use crate::sys::socket::{Watch, wait_for_any};
@@ -43,7 +43,7 @@ fn follow_events(socket: &AdminSocket) -> Result<Exit, Exit> {
         let mut reader = [Watch::gone(&io::stdout())];
         // Where that cannot be waited for, the next event tells.
         let _ = wait_for_any(&mut reader, ASK_EVERY);
-        if reader[0].is_ready() {
+        if reader[0].is_ready() || is_lost() {
             return Ok(Exit::Ok);
         }
         match show_after(socket, shown.as_deref()) {
@@ -64,13 +64,12 @@ fn follow_events(socket: &AdminSocket) -> Result<Exit, Exit> {
 
 /// Whether nobody listens on the socket, rather than somebody who takes long.
 fn is_nobody(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<io::Error>());
     let is_gone = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused);
-    source.is_some_and(|source| is_gone(source.kind()))
+    cause_of(error).is_some_and(is_gone)
 }
 
 fn told(error: &Error, more: &str) -> Exit {
-    complain(&format!("failover: {error:?}{more}\n"));
+    complain_of(format!("failover: {error:?}{more}\n"));
     Exit::Unavailable
 }
 

@@ -1,8 +1,8 @@
 //! `failover help`: the manual. Routers have no man pages.
 #![forbid(unsafe_code)]
 
-use super::topics::{self, TOPICS};
-use super::{Exit, complain, say};
+use super::topics::{self, LINE_LEN_MAX, TOPICS};
+use super::{Exit, complain_of, say};
 use crate::config::schema::{self, Keyword, Place};
 use crate::text::joined;
 
@@ -89,8 +89,9 @@ const COMMANDS: &[(&str, &str)] = &[
 
   It asks over the daemon's admin socket: the one of -s, or else of the
   configuration, /etc/failover/failover.conf by default. Exit codes: 0 it was
-  answered, 64 wrong words, 69 nobody answers, 77 no permission, 78 no socket is
-  known.
+  done, 64 wrong words or nothing of that name, 69 nobody answers or it cannot be
+  done now, 74 standard output cannot be written, 77 no permission, 78 no socket
+  is known.
 ",
     ),
     (
@@ -168,7 +169,24 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Whether there is a command of that name.
 pub(super) fn is_command(name: &str) -> bool {
-    COMMANDS.iter().any(|(command, _)| *command == name)
+    commands().contains(&name)
+}
+
+/// The names of the commands.
+pub(super) fn commands() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (name, _) in COMMANDS {
+        names.push(*name);
+    }
+    names
+}
+
+/// What an unknown word most likely means, to be added to what is said of it; or nothing.
+pub(super) fn meant(word: &str, known: &[&str]) -> String {
+    match schema::nearest(word, known) {
+        Some(meant) => ["; did you mean \"", meant, "\"?"].concat(),
+        None => String::new(),
+    }
 }
 
 pub(super) fn run(words: &[String]) -> Exit {
@@ -179,7 +197,7 @@ pub(super) fn run(words: &[String]) -> Exit {
         }
         [topic] => topic.as_str(),
         [_, word, ..] => {
-            complain(&format!(
+            complain_of(format!(
                 "failover: help: unexpected {word:?}; expected one topic\n"
             ));
             return Exit::Usage;
@@ -191,16 +209,15 @@ pub(super) fn run(words: &[String]) -> Exit {
             Exit::Ok
         }
         None => {
-            let mut keywords = schema::keywords().map(|keyword| keyword.name);
-            let expected = match schema::nearest(topic, &mut keywords) {
-                Some(meant) => ["did you mean \"", meant, "\"?"].concat(),
-                None => {
-                    let topics = joined(TOPICS, ", ");
-                    ["expected a command, a keyword or one of ", &topics].concat()
-                }
-            };
-            complain(&format!(
-                "failover: help: nothing about {topic:?}; {expected}\n"
+            let places = PLACES.map(|(place, _)| place);
+            let known = [commands(), schema::names(&places)].concat();
+            let mut expected = meant(topic, &known);
+            if expected.is_empty() {
+                let topics = joined(TOPICS, ", ");
+                expected = ["; expected a command, a keyword or one of ", &topics].concat();
+            }
+            complain_of(format!(
+                "failover: help: nothing about {topic:?}{expected}\n"
             ));
             Exit::Usage
         }
@@ -222,17 +239,32 @@ const PLACES: [(Place, &str); 5] = [
     ),
 ];
 
+/// Of keywords with what follows them, most are shorter.
+const WIDTH: usize = 38;
+
 fn overview() -> String {
     let mut text = String::from(USAGE);
     for (place, title) in PLACES {
         text += &format!("\n{title}\n\n");
         for keyword in schema::keywords().filter(|keyword| keyword.place == place) {
             let form = format!("{} {}", keyword.name, keyword.arguments);
-            let default = match keyword.default {
-                "" => String::new(),
-                default => format!("default: {default}"),
+            if keyword.default.is_empty() {
+                text += &format!("  {}\n", form.trim_end());
+                continue;
+            }
+            text += &format!("  {form:<WIDTH$}");
+            // What is too long leaves the line to itself.
+            let column = if form.len() > WIDTH {
+                LINE_LEN_MAX
+            } else {
+                WIDTH + 2
             };
-            text += format!("  {form:<38} {default}").trim_end();
+            topics::flow(
+                &mut text,
+                &["default: ", keyword.default].concat(),
+                WIDTH + 2,
+                column,
+            );
             text += "\n";
         }
     }

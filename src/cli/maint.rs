@@ -22,10 +22,10 @@ fn maint(words: &[String]) -> Result<Exit, Exit> {
     while let Some((word, after)) = rest.split_first() {
         if !matches!(*word, "for" | "because") {
             let expected = "expected for DURATION or because \"TEXT\"";
-            return Err(words.wrong(&format!("unexpected {word:?}; {expected}")));
+            return Err(words.wrong_as(format!("unexpected {word:?}; {expected}")));
         }
         let Some((value, others)) = after.split_first() else {
-            return Err(words.wrong(&format!("{word:?} is followed by nothing")));
+            return Err(words.wrong_as(format!("{word:?} is followed by nothing")));
         };
         form += &format!("&{word}={}", form_value(value));
         rest = others;

@@ -23,6 +23,7 @@ use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::sys::file::standard_output;
@@ -47,6 +48,8 @@ enum Exit {
     Internal = 70,
     /// The system refused something.
     System = 71,
+    /// What was to be read could not be, or what was said could not be written.
+    Io = 74,
     /// Permission was refused.
     NoPermission = 77,
     /// The configuration is wrong.
@@ -74,10 +77,8 @@ pub fn main() -> ExitCode {
         }
     };
     let asks_for_help = matches!(rest, [option] if option == "--help" || option == "-h");
-    if asks_for_help && help::is_command(command) {
-        return help::run(&words[..1]).into();
-    }
-    match command {
+    let exit = match command {
+        _ if asks_for_help && help::is_command(command) => help::run(&words[..1]),
         "probe" => probe::run(rest),
         "run" => run::run(rest),
         "check-config" => check_config::run(rest),
@@ -90,12 +91,18 @@ pub fn main() -> ExitCode {
         "help" | "--help" | "-h" => help::run(rest),
         "version" | "--version" | "-V" => version(rest),
         _ => {
-            complain(&format!(
-                "failover: unknown command {command:?}\n{}",
+            complain_of(format!(
+                "failover: unknown command {command:?}{}\n{}",
+                help::meant(command, &help::commands()),
                 help::USAGE
             ));
             Exit::Usage
         }
+    };
+    // What a probe found is its exit code, wherever its line went.
+    match exit {
+        Exit::Ok if is_lost() && command != "probe" => Exit::Io,
+        exit => exit,
     }
     .into()
 }
@@ -113,7 +120,7 @@ pub fn run_config(path: &Path, signals: &Signals) -> ExitCode {
 
 fn version(rest: &[String]) -> Exit {
     if let Some(word) = rest.first() {
-        complain(&format!(
+        complain_of(format!(
             "failover: version: unexpected {word:?}; expected nothing more\n"
         ));
         return Exit::Usage;
@@ -122,11 +129,23 @@ fn version(rest: &[String]) -> Exit {
     Exit::Ok
 }
 
-/// Writes to standard output, and says whether that is still read. A reader that is gone wants no
-/// more, which is no failure of ours.
-fn say(text: &str) -> bool {
+/// Whether something that was said is lost, which has been told.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output. A reader that is gone wants no more, which is no failure of ours;
+/// whatever else it is, the command ends with [`Exit::Io`].
+fn say(text: &str) {
     let written = standard_output().and_then(|mut out| out.write_all(text.as_bytes()));
-    written.is_ok()
+    let Err(error) = written else {
+        return;
+    };
+    if error.kind() != io::ErrorKind::BrokenPipe && !LOST.swap(true, Ordering::Relaxed) {
+        complain_of(format!("failover: standard output: {error}\n"));
+    }
 }
 
 /// How a command ended, however it came to that.
@@ -141,9 +160,20 @@ fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn exit_of(error: &Error) -> Exit {
+/// The same with a text that ends here, and not in every caller.
+fn complain_of(text: String) {
+    complain(&text);
+    drop(text);
+}
+
+/// What the system had against it, if it was the system.
+fn cause_of(error: &Error) -> Option<io::ErrorKind> {
     let source = std::error::Error::source(error).and_then(|it| it.downcast_ref::<io::Error>());
-    match (error.kind(), source.map(io::Error::kind)) {
+    source.map(io::Error::kind)
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match (error.kind(), cause_of(error)) {
         (ErrorKind::Invalid, _) => Exit::Config,
         (ErrorKind::Taken, _) => Exit::Unavailable,
         (_, Some(io::ErrorKind::PermissionDenied)) => Exit::NoPermission,

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, complain};
+use super::help::meant;
+use super::{Exit, complain_of};
 
 /// Where the daemon's configuration is unless somebody says otherwise.
 pub(super) const CONFIG: &str = "/etc/failover/failover.conf";
@@ -45,15 +46,16 @@ impl<'a> Words<'a> {
                 continue;
             }
             if !is_known {
-                return Err(read.wrong(&format!("unknown option {word:?}")));
+                let meant = meant(word, known);
+                return Err(read.wrong_as(format!("unknown option {word:?}{meant}")));
             }
             if read.option(word).is_some() {
-                return Err(read.wrong(&format!("option {word:?} stands twice")));
+                return Err(read.wrong_as(format!("option {word:?} stands twice")));
             }
             let mut value = "";
             if !word.starts_with("--") {
                 let Some(next) = words.next() else {
-                    return Err(read.wrong(&format!("option {word:?} is followed by nothing")));
+                    return Err(read.wrong_as(format!("option {word:?} is followed by nothing")));
                 };
                 value = next;
             }
@@ -77,17 +79,24 @@ impl<'a> Words<'a> {
     /// There are words left; it has been said.
     pub(super) fn no_more(&self) -> Result<(), Exit> {
         match self.rest.first() {
-            Some(word) => Err(self.wrong(&format!("unexpected {word:?}"))),
+            Some(word) => Err(self.wrong_as(format!("unexpected {word:?}"))),
             None => Ok(()),
         }
     }
 
     /// Says what is wrong, and how it is used.
     pub(super) fn wrong(&self, what: &str) -> Exit {
-        complain(&format!(
+        complain_of(format!(
             "failover: {}: {what}\n{}",
             self.command, self.usage
         ));
         Exit::Usage
+    }
+
+    /// The same with a text that ends here, and not in every caller.
+    pub(super) fn wrong_as(&self, what: String) -> Exit {
+        let exit = self.wrong(&what);
+        drop(what);
+        exit
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Exit, complain, say};
+use super::{Exit, complain_of, say};
 use crate::check::Check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::plan;
@@ -29,13 +29,13 @@ pub(super) fn run(words: &[String]) -> Exit {
         Exit::Fail
     };
     if let Some(option) = options.iter().find(|option| **option != "--nagios") {
-        complain(&format!(
+        complain_of(format!(
             "failover: probe: unknown option {option:?}\n{USAGE}"
         ));
         return wrong;
     }
     if options.len() > 1 {
-        complain(&format!(
+        complain_of(format!(
             "failover: probe: \"--nagios\" stands twice\n{USAGE}"
         ));
         return wrong;
@@ -43,7 +43,7 @@ pub(super) fn run(words: &[String]) -> Exit {
     let mut check = match plan::probe(settings) {
         Ok(check) => check,
         Err(error) => {
-            complain(&format!("failover: probe: {error}\n{USAGE}"));
+            complain_of(format!("failover: probe: {error}\n{USAGE}"));
             return wrong;
         }
     };

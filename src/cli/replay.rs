@@ -1,10 +1,10 @@
 //! `failover replay`: what a component's rules would have made of outcomes that were.
 #![forbid(unsafe_code)]
 
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind as Cause};
 
 use super::options::Words;
-use super::{Exit, complain, ended};
+use super::{Exit, cause_of, complain_of, ended};
 use crate::config::plan;
 use crate::decide::replay::replay;
 use crate::error::{Error, ErrorKind};
@@ -23,11 +23,11 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
     };
     let read = plan::read(&words.config());
     let Some(plan) = &read.plan else {
-        complain(&read.report());
+        complain_of(read.report());
         return Err(Exit::Config);
     };
     let Some(component) = plan.components.iter().find(|it| it.name == *name) else {
-        return Err(words.wrong(&format!("there is no component {name:?}")));
+        return Err(words.wrong_as(format!("there is no component {name:?}")));
     };
     let mut rules = component.rules();
     if component.is_composite() {
@@ -40,14 +40,16 @@ fn judge(words: &[String]) -> Result<Exit, Exit> {
         .and_then(|(mut input, mut out)| replay(&mut input, &mut out, &rules));
     match judged {
         Ok(summary) => {
-            complain(&summary.to_string());
+            complain_of(summary.to_string());
             Ok(Exit::Ok)
         }
+        // Whoever reads it wants no more.
+        Err(error) if cause_of(&error) == Some(Cause::BrokenPipe) => Ok(Exit::Ok),
         Err(error) => {
-            complain(&format!("failover: replay: {error:?}\n"));
+            complain_of(format!("failover: replay: {error:?}\n"));
             Err(match error.kind() {
                 ErrorKind::Invalid => Exit::Usage,
-                _ => Exit::System,
+                _ => Exit::Io,
             })
         }
     }

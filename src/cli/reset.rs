@@ -15,7 +15,7 @@ fn reset(words: &[String]) -> Result<Exit, Exit> {
     let words = Words::read("reset", USAGE, &OPTIONS, words)?;
     let (name, rest) = admin::component(&words)?;
     if let Some(word) = rest.first() {
-        return Err(words.wrong(&format!("unexpected {word:?}")));
+        return Err(words.wrong_as(format!("unexpected {word:?}")));
     }
     let target = format!("/-/reset/{name}");
     Ok(admin::ask(&admin::socket(&words)?, "POST", &target, ""))

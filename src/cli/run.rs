@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process;
 
 use super::options::Words;
-use super::{Exit, complain, exit_of};
+use super::{Exit, complain_of, exit_of};
 use crate::config::plan;
 use crate::daemon;
 use crate::error::Error;
@@ -43,7 +43,7 @@ fn start(words: &[String]) -> Result<(), Exit> {
 /// The daemon on this configuration, until one of the signals ends it.
 pub(super) fn on(path: PathBuf, signals: &Signals) -> Result<(), Exit> {
     let read = plan::read(&path);
-    complain(&read.report());
+    complain_of(read.report());
     let Some(plan) = read.plan else {
         return Err(Exit::Config);
     };
@@ -51,6 +51,6 @@ pub(super) fn on(path: PathBuf, signals: &Signals) -> Result<(), Exit> {
 }
 
 fn told(error: &Error) -> Exit {
-    complain(&format!("failover: run: {error:?}\n"));
+    complain_of(format!("failover: run: {error:?}\n"));
     exit_of(error)
 }

@@ -83,18 +83,26 @@ fn reasons() -> String {
 fn metrics() -> String {
     let row = |(name, kind, about): &(&str, &str, &str)| {
         let mut text = format!("\n  {name} ({kind})");
-        // Lines that a terminal holds.
-        let mut column = usize::MAX;
-        for word in about.split(' ') {
-            if column > 76 - word.len().min(76) {
-                text += "\n     ";
-                column = 5;
-            }
-            text += &format!(" {word}");
-            column += word.len() + 1;
-        }
+        flow(&mut text, about, 5, LINE_LEN_MAX);
         text
     };
     let rows: String = METRICS.iter().map(row).collect();
     format!("what /metrics says:\n{rows}\n")
+}
+
+/// Lines that a terminal holds.
+pub(super) const LINE_LEN_MAX: usize = 80;
+
+/// Adds these words to a text whose last line has so many columns, and goes on in others that
+/// begin in that column.
+pub(super) fn flow(text: &mut String, words: &str, begin: usize, mut column: usize) {
+    for word in words.split(' ') {
+        if column + word.len() >= LINE_LEN_MAX {
+            *text += &format!("\n{:begin$}", "");
+            column = begin;
+        }
+        text.push(' ');
+        *text += word;
+        column += word.len() + 1;
+    }
 }

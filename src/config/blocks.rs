@@ -465,22 +465,18 @@ pub(crate) fn flat(words: &[Word], problems: &Problems) -> Vec<Setting> {
 }
 
 fn no_block(word: &str) -> String {
-    let blocks = || schema::keywords().filter(|keyword| keyword.place == Place::Block);
-    match schema::nearest(word, &mut blocks().map(|keyword| keyword.name)) {
+    let blocks = schema::names(&[Place::Block]);
+    match schema::nearest(word, &blocks) {
         Some(meant) => format!("{word:?} opens no block; did you mean {meant:?}?"),
         None if schema::keywords().any(|keyword| keyword.name == word) => format!(
             "{word:?} opens no block; expected blanks in front of a setting, or one of {}",
-            names(blocks())
+            joined(blocks, ", ")
         ),
         None => format!(
             "{word:?} opens no block; expected one of {}",
-            names(blocks())
+            joined(blocks, ", ")
         ),
     }
-}
-
-fn names<'a>(keywords: impl Iterator<Item = &'a Keyword>) -> String {
-    joined(keywords.map(|keyword| keyword.name), ", ")
 }
 
 fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
@@ -493,8 +489,7 @@ fn no_setting(word: &str, block: &str, places: &[Place]) -> String {
         };
         return format!("{word:?} has no place in {block:?}; expected it {place}");
     }
-    let here = schema::keywords().filter(|keyword| places.contains(&keyword.place));
-    match schema::nearest(word, &mut here.map(|keyword| keyword.name)) {
+    match schema::nearest(word, &schema::names(places)) {
         Some(meant) => format!("{word:?} is no keyword; did you mean {meant:?}?"),
         None if places.is_empty() => {
             format!("{word:?} is no keyword; this version has no settings for {block:?}")

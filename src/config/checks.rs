@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::blocks::{Setting, incomplete};
 use super::component::TIMEOUT;
 use super::defaults::not_for;
+use super::lex::Word;
 use super::schema::{self, Place};
 use super::section::Section;
 use crate::auth::secret::read_secret;
@@ -349,6 +350,11 @@ impl Reader<'_> {
         let section = self.section;
         let words: Vec<String> = self.kind.words.iter().map(|it| it.text.clone()).collect();
         let missing = words.first().and_then(|name| why_not_run(name));
+        if let Some(word) = self.kind.words.iter().skip(1).find(|it| is_for_a_shell(it)) {
+            let message = "there is no shell, and the program is given this as it is; expected \
+                           it in quotes, or: exec sh -c \"...\"";
+            section.problems.warning(word.at, message);
+        }
         let mut check = self.here(ExecCheck::of(words, self.span()?))?;
         if let Some(why) = missing {
             self.warn("exec", &why);
@@ -414,6 +420,13 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a word means something to a shell: what stands in no quotes was meant for one.
+fn is_for_a_shell(word: &Word) -> bool {
+    let is_sign = |byte: &u8| b"|&;<>$`".contains(byte);
+    // `2>` is one, too; a URL may have them farther on.
+    word.text.as_bytes().iter().take(2).any(is_sign) && !word.is_quoted
+}
+
 /// Why a program that is safe to run cannot be.
 fn why_not_run(name: &str) -> Option<String> {
     let path = program::locate(name).ok()?;
@@ -451,8 +464,12 @@ fn record_of(kind: Option<String>, record: &str) -> Result<(), Error> {
 
 /// `host:port`, `192.0.2.1:25`, `[2001:db8::1]:25`.
 pub(super) fn host_and_port(target: &str) -> Result<(&str, &str), Error> {
+    let in_brackets = |host: &str| host.starts_with('[') && host.ends_with(']');
     match cut_last(target, b':') {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => Ok((host, port)),
+        // What has a slash is a URL.
+        Some((host, port)) if (!host.contains(':') || in_brackets(host)) && !port.contains('/') => {
+            Ok((host, port))
+        }
         _ => Err(Error::invalid(format!(
             "{target:?} is not a target; expected HOST:PORT, with an IPv6 address in brackets"
         ))),
@@ -472,7 +489,8 @@ mod tests {
         ] {
             assert_eq!(host_and_port(target).unwrap(), parts);
         }
-        for target in ["a", "::1", "::1:25"] {
+        let unclear = ["[::1]", "[::1]25", "[::1:25", "http://a/"];
+        for target in ["a", "::1", "::1:25"].into_iter().chain(unclear) {
             assert!(host_and_port(target).is_err(), "{target}");
         }
     }

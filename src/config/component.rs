@@ -34,7 +34,7 @@ const THRESHOLD: i32 = 3;
 
 /// How often what is known already is looked at: heartbeats that may have become due, composites
 /// whose members only warn. Changes are followed at once.
-const LOOK_EVERY: Span = Span::seconds(1);
+pub(crate) const LOOK_EVERY: Span = Span::seconds(1);
 
 /// What is made of more than these is made of groups, so that people see which part is wrong.
 const MEMBERS_MAX: usize = 1_000;
@@ -342,7 +342,9 @@ fn pace(setting: &Setting, problems: &Problems) -> Option<Pace> {
             "fast" => &mut fast,
             "down" => &mut down,
             other => {
-                let message = format!("{other:?} is no pace; expected {expected}");
+                let message = format!(
+                    "{other:?} is no pace; expected {expected}, and a setting on a line of its own"
+                );
                 problems.error(word.at, message);
                 return None;
             }
@@ -381,7 +383,11 @@ fn asks(kind: &Setting, section: &Section<'_>, judging: &Judging) -> Option<Asks
                 return None;
             };
             if let [_, word, ..] = every.words.as_slice() {
-                let message = format!("{:?} is not for a heartbeat; expected DURATION", word.text);
+                let message = format!(
+                    "{:?} is no pace of a heartbeat; expected DURATION, and a setting on a line \
+                     of its own",
+                    word.text
+                );
                 section.problems.error(word.at, message);
                 return None;
             }
@@ -497,7 +503,7 @@ fn about(kind: &Setting, section: &Section<'_>, judging: &Judging, asks: Option<
     };
     // What people want to know of a heartbeat is how often a report is due.
     let due = |every: &Setting| pace(every, section.problems);
-    let is_heartbeat = kind.keyword.name == "heartbeat";
+    let is_heartbeat = matches!(asks, Some(Asks::Heartbeat { .. }));
     let due = section.find("every").filter(|_| is_heartbeat).and_then(due);
     let every = due.map(|due| due.every.duration()).or(every);
     let layers = Layer::ALL.map(|layer| (layer.word(), layer));

@@ -20,7 +20,7 @@ pub(crate) mod component;
 mod cross;
 mod defaults;
 mod lex;
-mod names;
+pub(crate) mod names;
 pub(crate) mod plan;
 pub(crate) mod problem;
 pub(crate) mod schema;

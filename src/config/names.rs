@@ -32,6 +32,11 @@ pub(super) fn check(whole: &Whole<'_>) {
     Circles::new(whole).tell();
 }
 
+/// The names of components.
+pub(crate) fn index(components: &[ComponentPlan]) -> Vec<(&str, usize)> {
+    ordered(components.iter().map(|it| it.name.as_str()))
+}
+
 /// Names in order, each with its place in what they come from, which decides between equal ones.
 pub(super) fn ordered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
     let mut ordered: Vec<(&str, usize)> = names.zip(0..).collect();
@@ -40,7 +45,7 @@ pub(super) fn ordered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str,
 }
 
 /// The place of a name, if it is one of these.
-pub(super) fn place_of(name: &str, names: &[(&str, usize)]) -> Option<usize> {
+pub(crate) fn place_of(name: &str, names: &[(&str, usize)]) -> Option<usize> {
     let found = names.binary_search_by(|(known, _)| (*known).cmp(name));
     Some(names[found.ok()?].1)
 }
@@ -89,7 +94,7 @@ fn must_exist(whole: &Whole<'_>, names: &[(&str, usize)], keyword: &str, name: &
     }
     let mut known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     known.dedup();
-    let hint = match nearest(name, &mut known.iter().copied()) {
+    let hint = match nearest(name, &known) {
         Some(meant) => format!("did you mean {meant:?}?"),
         None if known.is_empty() => format!("expected a block: component {name}"),
         None if known.len() <= LISTED_MAX => format!("expected one of {}", joined(known, ", ")),

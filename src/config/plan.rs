@@ -9,7 +9,7 @@ use super::checks;
 use super::component::ComponentPlan;
 use super::cross::Whole;
 use super::lex::Word;
-use super::names::ordered;
+use super::names::index;
 use super::problem::{At, Problem, Problems, Severity, Sources};
 use super::section::Section;
 use super::server::{ServerPlan, admin_socket_of};
@@ -135,7 +135,7 @@ fn finish(blocks: &[Block], sources: Sources, problems: &Problems) -> Read {
         server: &server,
         server_at,
         components: &components,
-        index: ordered(components.iter().map(|it| it.name.as_str())),
+        index: index(&components),
         names: &names,
         sources: &sources,
         problems,

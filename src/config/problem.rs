@@ -29,6 +29,13 @@ impl At {
     }
 }
 
+/// A message quotes what is wrong, which may be a whole file in one line. Nobody reads more than
+/// the beginning and the end of that, each of so many bytes.
+const HALF_LEN_MAX: usize = 400;
+
+/// Of a line that is shown, so many characters at most are before its caret, and from there on.
+const HALF_LINE_MAX: usize = 120;
+
 /// A broken file brings thousands; nobody reads more errors than these, or warnings.
 const PROBLEMS_MAX: usize = 200;
 
@@ -75,7 +82,14 @@ impl Problems {
     }
 
     /// No number of warnings hides an error.
-    fn add(&self, at: At, severity: Severity, message: String) {
+    fn add(&self, at: At, severity: Severity, mut message: String) {
+        if message.len() > 2 * HALF_LEN_MAX {
+            let mut end = message.len() - HALF_LEN_MAX;
+            while !message.is_char_boundary(end) {
+                end += 1;
+            }
+            message = format!("{message:.HALF_LEN_MAX$} ... {}", &message[end..]);
+        }
         if self.count(severity) < PROBLEMS_MAX {
             self.0.borrow_mut().push(Problem {
                 at,
@@ -155,13 +169,23 @@ impl Sources {
         );
         let lines = self.0.get(file).map(|(_, lines)| lines);
         if let Some(source) = lines.and_then(|lines| lines.get(line - 1)) {
-            // The same tabs before the caret, so that it stands below its word.
-            let before = source.chars().take(column - 1);
-            let indent: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
-            // What a terminal would obey is not sent to it.
-            let shown = |c: char| if c == '\t' || !c.is_control() { c } else { '?' };
-            let source: String = source.chars().map(shown).collect();
-            let _ = writeln!(text, "  {source}\n  {indent}^");
+            let begin = (column - 1).saturating_sub(HALF_LINE_MAX);
+            let (mut shown, mut indent) = (String::new(), String::new());
+            for (index, c) in source
+                .chars()
+                .enumerate()
+                .skip(begin)
+                .take(2 * HALF_LINE_MAX)
+            {
+                // What a terminal would obey is not sent to it.
+                let is_tab = c == '\t';
+                shown.push(if !is_tab && c.is_control() { '?' } else { c });
+                // The same tabs before the caret, so that it stands below its word.
+                if index + 1 < column {
+                    indent.push(if is_tab { c } else { ' ' });
+                }
+            }
+            let _ = writeln!(text, "  {shown}\n  {indent}^");
         }
         text
     }

@@ -332,7 +332,11 @@ pub(crate) fn credential(setting: &Setting, problems: &Problems) -> Option<Crede
         }
     };
     // A file that cannot be used is better told now than when somebody needs it.
-    problems.or_error(file.at, credential.open())?;
+    let guard = problems.or_error(file.at, credential.open())?;
+    if guard.is_for_nobody() {
+        let message = format!("no user in {:?}: nobody can log in", file.text);
+        problems.warning(file.at, message);
+    }
     Some(credential)
 }
 

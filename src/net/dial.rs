@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -15,6 +15,7 @@ use crate::net::deadline::Deadline;
 use crate::net::port::Port;
 use crate::net::resolve::resolve;
 use crate::sys::{errno, socket};
+use crate::text::cut_last;
 
 /// Which addresses of a name count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,6 +202,9 @@ const HOST_LEN_MAX: usize = 253;
 
 /// A host that can be asked for: a name or an address, with or without the brackets of a URL.
 ///
+/// A name does not end in a number (RFC 1123 section 2.1): what does and is no address is one that
+/// was misspelt, or written as only some resolvers read it.
+///
 /// # Errors
 /// Text that is neither.
 pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
@@ -209,12 +213,20 @@ pub(crate) fn checked_host(host: &str) -> Result<String, Error> {
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
-    if inner.is_empty() || inner.len() > HOST_LEN_MAX || !inner.bytes().all(allowed) {
-        return Err(Error::invalid(format!(
-            "{host:?} is not a host; expected a name, an IPv4 address or an IPv6 address"
-        )));
-    }
-    Ok(inner.to_string())
+    let is_written = !inner.is_empty() && inner.bytes().all(allowed) && inner.len() <= HOST_LEN_MAX;
+    let is_six = inner.contains(':');
+    let address = inner.split('%').next().unwrap_or_default();
+    let is_address = address.parse::<IpAddr>().is_ok();
+    let undotted = inner.trim_end_matches('.');
+    let last = cut_last(undotted, b'.').map_or(undotted, |(_, last)| last);
+    let why = if !is_written || is_six && !is_address {
+        "a host; expected a name, an IPv4 address or an IPv6 address"
+    } else if !is_address && last.bytes().all(|byte| byte.is_ascii_digit()) {
+        "an IPv4 address, and a name does not end in a number"
+    } else {
+        return Ok(inner.to_string());
+    };
+    Err(Error::invalid(format!("{host:?} is not {why}")))
 }
 
 /// Of several attempts the one to tell: our own trouble says nothing of the target, so a clear
@@ -266,12 +278,39 @@ mod tests {
         for (host, kept) in [
             ("a.example", "a.example"),
             ("[::1]", "::1"),
-            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("fe80::1%eth0.100", "fe80::1%eth0.100"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+            ("10.0.0.255", "10.0.0.255"),
+            ("4.example.", "4.example."),
+            ("host-4", "host-4"),
         ] {
             assert_eq!(checked_host(host).unwrap(), kept);
         }
-        for bad in ["", "a b", "http://a", "a/b", "é", &"a".repeat(254)] {
-            assert!(checked_host(bad).is_err(), "{bad:?}");
+        let long = "a".repeat(254);
+        let bad = ["", "a b", "http://a", "a/b", "é", &long];
+        for bad in bad
+            .into_iter()
+            .chain(["[2001:db8:::1]", "::ffff:192.0.2.256", "a:b"])
+        {
+            let said = checked_host(bad).unwrap_err().to_string();
+            assert!(
+                said.ends_with(
+                    "is not a host; expected a name, an IPv4 address or an IPv6 address"
+                )
+            );
+        }
+        for number in [
+            "10.0.0.256",
+            "10.0.1",
+            "127.1",
+            "010.0.0.1",
+            "10.0.0.1.2",
+            "25",
+            "a.25.",
+        ] {
+            let said = checked_host(number).unwrap_err().to_string();
+            let why = "an IPv4 address, and a name does not end in a number";
+            assert_eq!(said, format!("{number:?} is not {why}"));
         }
     }
 

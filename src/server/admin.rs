@@ -12,7 +12,7 @@
 //! | `400` | a field is missing, unknown or cannot be read |
 //! | `401` | no credentials, or wrong ones |
 //! | `403` | there is nobody who may, or it comes from another site's page |
-//! | `404` | there is no such component, or not any more |
+//! | `404` | there is no such component, or not any more, or it has no manual reset |
 //! | `409` | it cannot be done as things are, or another reload goes on; nothing has changed |
 //! | `500` | there is nothing to hold the credentials against |
 #![forbid(unsafe_code)]
@@ -269,7 +269,12 @@ fn reload(shared: &Shared, asked: &Asked) -> Result<Reply, Box<Reply>> {
 fn reset(shared: &Shared, component: &Component, asked: &Asked) -> Result<Reply, Box<Reply>> {
     Fields::read(asked, &[])?;
     let reset = shared.admin().reset(component);
-    let reply = reset.map_err(|why| conflict(&why))?;
+    let refused = |why: String| match component.about().manual_reset {
+        true => conflict(&why),
+        // There is nothing here to be had by asking again.
+        false => Box::new(Reply::new(404, format!("ERROR: {why}"))),
+    };
+    let reply = reset.map_err(refused)?;
     if !reply.acts_on_state() {
         return Ok(reply);
     }

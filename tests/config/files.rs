@@ -226,3 +226,42 @@ fn a_track_file_that_could_not_be_written_is_warned_of() {
     let said = folder.check(&format!("component a\n file /\n track-file {here}/web\n"));
     assert_eq!((said.code, said.errors.as_str()), (0, ""));
 }
+
+#[test]
+fn a_line_without_end_is_not_told_without_end() {
+    let long = "x".repeat(60_000);
+    let wide = "\u{e9} ".repeat(30_000);
+    for (line, expected) in [
+        (
+            format!("tcp {long}"),
+            "expected HOST:PORT, with an IPv6 address in brackets\n",
+        ),
+        (format!("tcp {wide}"), "such as: tcp [2001:db8::1]:smtp\n"),
+        (
+            format!("tcp 192.0.2.1:25 # {long}\n timeout {long}"),
+            "such as 500ms 10s 5m 2h 1d\n",
+        ),
+        (
+            format!("all-of {wide}"),
+            "made of 30000 components; expected at most 1000\n",
+        ),
+        (long.clone(), " is no keyword; 'failover help' lists them\n"),
+        (
+            format!("send \"{long}\" \"\\q\""),
+            "expected \\\" \\\\ \\n \\r \\t or \\xNN\n",
+        ),
+    ] {
+        let said = Folder::new().check(&format!("component web\n {line}\n"));
+        assert_eq!(said.code, 78);
+        let first = said
+            .errors
+            .split_inclusive('\n')
+            .take(3)
+            .collect::<String>();
+        assert!(first.contains(expected), "{first}");
+        assert!(first.len() < 2_000, "{} bytes: {first}", first.len());
+        let lines: Vec<&str> = first.lines().collect();
+        let (shown, caret) = (lines[1].chars().count(), lines[2].chars().count());
+        assert!(lines[2].trim() == "^" && caret <= shown, "{first}");
+    }
+}

@@ -19,6 +19,8 @@ pub(crate) fn keywords() -> Vec<String> {
     let lists = manual.split_once("\nblocks, at the beginning of a line:\n");
     let (lists, _) = lists.unwrap().1.split_once("\n  A DURATION").unwrap();
     let lines = lists.lines().filter_map(|line| line.strip_prefix("  "));
+    // What is farther in goes on with a default.
+    let lines = lines.filter(|line| !line.starts_with(' '));
     let names = lines.filter_map(|line| line.split_whitespace().next());
     names.map(str::to_string).collect()
 }

@@ -143,7 +143,7 @@ fn defaults_apply_wherever_they_stand_and_what_a_component_says_itself_counts() 
         "{said}"
     );
     for expected in [
-        "\non-request, answer-within 5s, start probe, fail-after 5, ok-after 6\n",
+        "\non-request, answer-within 5s, timeout 1s, start probe, fail-after 5, ok-after 6\n",
         "e: all-of a b\nstart probe, fail-after 1, ok-after 1\n",
         "\nThe first check is 1s after the start.\n",
     ] {

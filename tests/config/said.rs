@@ -1,4 +1,4 @@
-//! What `probe`, `explain` and `replay` say, where, and with which exit code.
+//! What `probe` and `replay` say, where, and with which exit code.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -292,108 +292,10 @@ component program
     manual-reset
 ";
 
-const EXPLAINED_WEB: &str = "web: http http://10.0.0.5/health
-layer: business
-why: a deploy restarts in under 2s
-not critical: /health only warns when it fails
-every 5s fast 1s down 5s, timeout 500ms, start probe, fail-after 3, ok-after 3
-
-                           best   typical     worst   worst case is
-it dies
-  and refuses                2s      4.5s        7s   5s + 2 x 1s
-  and is silent            2.5s        5s      7.5s   5s + 2 x 1s + 500ms
-it recovers                  2s      4.5s        7s   5s + 2 x 1s
-
-Best is an event right before a probe, worst is right after one. A silent target
-costs its last probe the whole timeout. Round trips of answers come on top.
-At the start the first answer decides; a silent target is known after 500ms.
-";
-
-const EXPLAINED_OTHERS: &str = "asked: tcp 127.0.0.1:25
-on-request, answer-within 1m, start probe, fail-after 3, ok-after 3
-
-It is asked only when somebody asks, so that its times are its callers' to know.
-
-beat: heartbeat
-depends-on: web
-every 5m grace 1m, start probe, fail-after 1, ok-after 1
-
-It waits for reports. When they end it fails after 1m at best, 361s at worst.
-
-site: all-of web beat
-start probe, fail-after 10s, ok-after 1
-
-It follows the components that it is made of, from memory, at every change. That
-is, at worst:             to fail     to be ok
-  web                        7.5s           7s
-  beat: as it says itself
-  and itself, on top          10s           0s
-
-";
-
 fn with_config() -> Folder {
     let folder = Folder::new();
     folder.write("failover.conf", CONFIG.as_bytes(), 0o600);
     folder
-}
-
-#[test]
-fn explain_says_what_each_component_means() {
-    let folder = with_config();
-    let explain =
-        |names: &[&str]| folder.run(&[&["explain", "-c", "failover.conf"], names].concat(), "");
-    let Said { code, out, errors } = explain(&[]);
-    assert_eq!((code, errors.as_str()), (0, ""));
-    assert!(out.starts_with(EXPLAINED_WEB), "{out}");
-    assert!(out.contains(EXPLAINED_OTHERS), "{out}");
-    let others = explain(&["site", "asked", "beat"]);
-    assert_eq!(others.out, EXPLAINED_OTHERS, "in the order of the file");
-    let (web, rest) = (explain(&["web"]).out, explain(&["program", "traffic"]).out);
-    assert_eq!(web + EXPLAINED_OTHERS + &rest, out);
-    for line in [
-        "it recovers                 10s     42.5s       75s   1m + 5s + 2 x 5s",
-        "It judges the traffic of the last 1m; too little of it tells nothing.",
-        "The first check is 30s after the start.",
-        "After 15s without a known outcome its state is unknown: 500 ERROR.",
-        "As timeout 4s stands here for timeout 1s and the time that a program is given",
-    ] {
-        assert!(rest.lines().any(|it| it == line), "{line}: {rest}");
-    }
-    let usage = "usage: failover explain [-c FILE] [NAME]...\n";
-    assert_eq!(
-        explain(&["web", "webb"]),
-        Said {
-            code: 64,
-            out: String::new(),
-            errors: format!("failover: explain: there is no component \"webb\"\n{usage}"),
-        }
-    );
-    let wrong = folder.run(&["explain", "-c", "-"], "component a\n tcp x\n");
-    assert_eq!((wrong.code, wrong.out.as_str()), (78, ""));
-    assert!(
-        wrong
-            .errors
-            .starts_with("standard input:2:6: \"x\" is not a target"),
-        "{wrong:?}"
-    );
-    for (words, message) in [
-        (&["explain", "-x"][..], "unknown option \"-x\""),
-        (&["explain", "-c"], "option \"-c\" is followed by nothing"),
-        (
-            &["explain", "-c", "a", "-c", "b"],
-            "option \"-c\" stands twice",
-        ),
-    ] {
-        let errors = format!("failover: explain: {message}\n{usage}");
-        assert_eq!(
-            run(words),
-            Said {
-                code: 64,
-                out: String::new(),
-                errors
-            }
-        );
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use crate::house::{House, QUICK, house};
-use crate::support::{PATIENCE, ended, program};
+use crate::support::{FULL, PATIENCE, ended, lost, program};
 
 /// `failover events --follow`, and the lines that it says.
 fn follow(house: &House) -> (Child, Receiver<String>) {
@@ -89,5 +89,29 @@ fn a_name_that_is_none_is_quoted() {
     says(&["reset", "b"], 64, none);
     says(&["maint", "b", "drain"], 64, none);
     let text = "failover: \"a\" has no manual reset; expected one with \"manual-reset\"\n";
-    says(&["reset", "a"], 69, text);
+    says(&["reset", "a"], 64, text);
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let house = house(&format!("{QUICK}component a\n file DIR/a\n"));
+    let conf = house.path("conf");
+    for words in [&["status"][..], &["events"], &["events", "--follow"]] {
+        let words = [words, &["-c", &conf]].concat();
+        assert_eq!(lost(&words), (Some(74), String::from(FULL)), "{words:?}");
+    }
+    let words = ["maint", "-c", &conf, "a", "drain"];
+    assert_eq!(lost(&words), (Some(74), String::from(FULL)));
+}
+
+#[test]
+fn status_says_the_whole_detail_in_one_line() {
+    let house = house("component backup\n heartbeat\n every 1h\n");
+    let why = format!("{} and no space on /srv", "disk 91 % full, ".repeat(20));
+    assert_eq!(house.admin("POST", "/backup?status=warn", &why).0, 200);
+    let command = program(&["status", "-c", &house.path("conf")]).output();
+    let said = String::from_utf8(command.unwrap().stdout).unwrap();
+    let line = said.lines().find(|line| line.contains(" backup ")).unwrap();
+    let ending = format!("  heartbeat says warn: {why}");
+    assert!(line.ends_with(&ending), "{said}");
 }

@@ -16,6 +16,26 @@ use crate::support::{Folder, PATIENCE, Peer, command, need, said};
 /// How long it may take for anything: on a busy machine a dozen processes wait for their turns.
 const ANSWERS_WITHIN: Duration = PATIENCE.saturating_mul(4);
 
+/// In-page: see [`Browser::aim`]. Before a frame was painted, what `content-visibility` skips has
+/// the size that was guessed for it, so that all that is below is somewhere else.
+const AIM: &str = r"(async () => {
+    const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    const node = ELEMENT;
+    await painted();
+    node.scrollIntoView({block: 'center'});
+    await painted();
+    const box = node.getBoundingClientRect();
+    const [x, y] = [box.left + Math.min(box.width / 2, 200), box.top + box.height / 2];
+    window.aimed = {node};
+    addEventListener('click', event => aimed.event ||= event, {capture: true});
+    return node.contains(document.elementFromPoint(x, y)) ? x + ' ' + y : '';
+})()";
+
+/// In-page: whether a click hit what was aimed at, or what else; nothing if the page did not take
+/// it.
+pub(crate) const HIT: &str = r"(({node, event}) => !event || event.defaultPrevented ? ''
+    : node.contains(event.target) ? 'it' : event.target.outerHTML.slice(0, 200))(aimed)";
+
 /// One at a time: each is a dozen processes.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -172,15 +192,33 @@ impl Browser {
         self.call("Input.insertText", &params);
     }
 
-    /// Clicks with the mouse on the first element that the expression names.
+    /// Clicks with the mouse on the element that the expression names, as a person does: where it
+    /// was painted, and once more if nothing came of it.
     pub(crate) fn click(&mut self, element: &str) {
-        let at = format!(
-            "(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}}); \
-             const b = e.getBoundingClientRect(); \
-             return (b.left + Math.min(b.width / 2, 200)) + ' ' + (b.top + b.height / 2); }})()"
-        );
-        let at = self.eval(&at);
-        let (x, y) = at.split_once(' ').unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let at = self.aim(element);
+            if let Some((x, y)) = at.split_once(' ') {
+                self.press_mouse(x, y);
+            }
+            let hit = self.eval(HIT);
+            if hit == "it" {
+                return;
+            }
+            assert!(hit.is_empty(), "a click on {element} went to {hit}");
+            assert!(Instant::now() < deadline, "{element} takes no click");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Where the middle of an element is once all was painted, with a blank between; nothing if
+    /// something else is there. [`HIT`] says what the next click hits.
+    pub(crate) fn aim(&mut self, element: &str) -> String {
+        self.eval(&AIM.replace("ELEMENT", element))
+    }
+
+    /// Presses and releases the left button of the mouse there.
+    pub(crate) fn press_mouse(&mut self, x: &str, y: &str) {
         for kind in ["mousePressed", "mouseReleased"] {
             let params =
                 format!(r#"{{"type":"{kind}","x":{x},"y":{y},"button":"left","clickCount":1}}"#);

@@ -116,7 +116,16 @@ fn took(every: Duration, random: &mut Random) -> Duration {
     match random.below(10) {
         0..=5 => Duration::ZERO,
         6 => every / 2,
-        7 => random.one_of(&[every - NANOSECOND, every, every + NANOSECOND]),
+        7 => {
+            let late = every + Duration::from_millis(100).min(every / 10);
+            random.one_of(&[
+                every - NANOSECOND,
+                every,
+                every + NANOSECOND,
+                late,
+                late + NANOSECOND,
+            ])
+        }
         8 => random.one_of(&[every * 2, every * 7 / 2]),
         _ => Duration::from_nanos(random.below(every.as_nanos() as u64)),
     }
@@ -301,12 +310,8 @@ fn timetable(plan: &Plan, advances: &[Duration]) -> Timetable {
             runs.push(Ran { start, end, health });
             let phase = standing(plan, &runs, end).1.unwrap_or(Phase::Unknown);
             let interval = plan.interval(phase);
-            let mut then = if is_on_grid { next } else { start } + interval;
-            let mut missed = 0;
-            while then < end {
-                then += interval;
-                missed += 1;
-            }
+            let began = if is_on_grid { next } else { start };
+            let (then, missed) = model::next_start(began, interval, end);
             if is_on_grid || then < next {
                 next = then;
                 skipped += missed;

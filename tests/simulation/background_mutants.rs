@@ -31,6 +31,7 @@ enum Mistake {
     SkippedNotCounted,
     TwoAtATime,
     LateRunsMoveTheGrid,
+    EveryLateRunMissesAStart,
     UnknownIsSignOfLife,
     PaceOfThePhaseBefore,
     NudgedRunsMoveTheGrid,
@@ -139,10 +140,15 @@ impl Small {
             Mistake::PausesBetweenRuns => next = now + interval,
             Mistake::LateRunsMoveTheGrid => next = now.max(start + interval),
             _ => {
-                while next < now {
+                let late = match self.mistake {
+                    Mistake::EveryLateRunMissesAStart => Duration::ZERO,
+                    _ => Duration::from_millis(100).min(interval / 10),
+                };
+                while now > next + late {
                     next += interval;
                     missed += 1;
                 }
+                next = next.max(now);
             }
         }
         let hastens = next < self.next && self.mistake != Mistake::NudgedRunsNeverHasten;
@@ -224,6 +230,7 @@ caught! {
     skipped_runs_that_are_not_counted_are_caught: planted!(SkippedNotCounted);
     two_runs_at_a_time_are_caught: planted!(TwoAtATime);
     a_late_run_that_moves_the_later_ones_is_caught: planted!(LateRunsMoveTheGrid);
+    a_late_run_that_misses_the_start_it_could_make_is_caught: planted!(EveryLateRunMissesAStart);
     an_unknown_run_taken_for_a_sign_of_life_is_caught: planted!(UnknownIsSignOfLife);
     an_ignored_fast_pace_while_unknown_is_caught: |plan| fast_ignored(plan);
     an_ignored_pace_while_down_is_caught: |plan| bent(plan, |plan| {

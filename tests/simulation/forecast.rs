@@ -141,10 +141,7 @@ fn walked(settings: &Settings, start: State, event: &Event) -> Option<Duration> 
             return Some(end - event.at);
         }
         let interval = settings.interval(judged.phase);
-        next += interval;
-        while next < end {
-            next += interval;
-        }
+        (next, _) = model::next_start(next, interval, end);
     }
     None
 }
@@ -213,10 +210,12 @@ fn check(settings: &Settings, forecast: &Forecast) -> Result<usize, String> {
         nevers += usize::from(found[0].is_none());
 
         // The last probe of a dead target may outlast starts, and so bring the next one later.
-        let mut first = settings.down;
-        while is_silent && first < settings.timeout {
-            first += settings.down;
-        }
+        let took = if is_silent {
+            settings.timeout
+        } else {
+            Duration::ZERO
+        };
+        let (first, _) = model::next_start(Duration::ZERO, settings.down, took);
         let rebirth = |at| Event {
             before: State::Fail,
             at,
@@ -350,6 +349,14 @@ fn a_real_background_takes_as_long_as_was_promised() {
         settings.rules.stale_after = None;
         // No run ends right at a start: it would move the clock on for good.
         settings.timeout += MILLISECOND / 2;
+        let paces = [settings.every, settings.fast, settings.down];
+        let next = |pace, took| model::next_start(Duration::ZERO, pace, took).0;
+        while paces
+            .iter()
+            .any(|pace| next(*pace, settings.timeout) == settings.timeout)
+        {
+            settings.timeout += MILLISECOND;
+        }
         let forecast = settings.forecast();
         let is_silent = episode % 2 == 0;
         let before = match episode % 4 {

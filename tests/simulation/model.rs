@@ -20,6 +20,19 @@ pub(crate) struct Expected {
     pub(crate) nothing_known: bool,
 }
 
+/// When the next run begins after one that was to begin at `start` and ended at `end`, and how many
+/// starts that missed: "from start to start, late runs skipped"; but one that ends right after a
+/// start, by a tenth of the interval or 100 ms, begins it late.
+pub(crate) fn next_start(start: Duration, interval: Duration, end: Duration) -> (Duration, u64) {
+    let late = Duration::from_millis(100).min(interval / 10);
+    let (mut next, mut missed) = (start + interval, 0);
+    while next + late < end {
+        next += interval;
+        missed += 1;
+    }
+    (next.max(end), missed)
+}
+
 /// A known outcome.
 #[derive(Clone, Copy)]
 struct Known {

@@ -6,6 +6,7 @@ use failover::{Health, State};
 
 use crate::forecast::Settings;
 use crate::judge::moment;
+use crate::model;
 use crate::random::Random;
 use crate::rules::{Rule, Rules};
 use crate::seed;
@@ -39,10 +40,7 @@ fn alarms_per_day(settings: &Settings, loss: f64, wanted: u32, random: &mut Rand
         alarms += u32::from(state == State::Ok && standing.state == State::Fail);
         state = standing.state;
         let interval = settings.interval(standing.phase);
-        next += interval;
-        while next < end {
-            next += interval;
-        }
+        (next, _) = model::next_start(next, interval, end);
     }
     f64::from(wanted) / (next.as_secs_f64() / 86_400.0)
 }

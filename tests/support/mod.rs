@@ -458,3 +458,16 @@ impl Drop for TempFile {
         let _ = std::fs::remove_file(&self.0);
     }
 }
+
+/// What is said of a full disk, which stands for whatever else cannot be written.
+pub(crate) const FULL: &str = "failover: standard output: No space left on device (os error 28)\n";
+
+/// How the program ends whose standard output is full, and what it says of it.
+pub(crate) fn lost(words: &[&str]) -> (Option<i32>, String) {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = program(words).stdout(full.unwrap()).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}

@@ -355,6 +355,22 @@ fn starts_that_a_long_run_missed_are_skipped_and_counted() {
     tell.send(Health::Ok).unwrap();
 }
 
+#[test]
+fn a_run_that_waits_out_a_timeout_of_the_whole_interval_costs_no_start() {
+    let clock = ManualClock::new();
+    let (check, is_asked, tell) = puppet();
+    let prober = Prober::start(check, settings(every_second(), &clock)).unwrap();
+    for _ in 0..5 {
+        is_asked.recv().unwrap();
+        // A timeout is over a little after it.
+        clock.advance(SECOND + Duration::from_millis(30));
+        tell.send(Health::Fail).unwrap();
+    }
+    is_asked.recv().unwrap();
+    assert_eq!(prober.board().published().skipped, 0);
+    tell.send(Health::Ok).unwrap();
+}
+
 /// Waits until so many runs have ended and the prober waits again.
 fn settle(clock: &ManualClock, prober: &Prober, runs: u64) {
     while prober.board().published().runs < runs {
@@ -429,14 +445,19 @@ fn what_a_nudge_finds_brings_the_next_start_forward() {
 
 #[test]
 fn a_stride_ends_at_the_first_start_that_the_run_does_not_outlast() {
-    for (took, stride_seconds, missed) in [
-        (Duration::ZERO, 1, 0),
-        (SECOND, 1, 0),
-        (SECOND + Duration::from_nanos(1), 2, 1),
-        (SECOND * 3, 3, 2),
+    for (took_ms, stride_ms, missed) in [
+        (0, 1_000, 0),
+        (1_000, 1_000, 0),
+        (1_100, 1_100, 0),
+        (1_101, 2_000, 1),
+        (3_000, 3_000, 2),
+        (3_001, 3_001, 2),
     ] {
-        assert_eq!(stride(SECOND, took), (SECOND * stride_seconds, missed));
+        let [took, end] = [took_ms, stride_ms].map(Duration::from_millis);
+        assert_eq!(stride(SECOND, took), (end, missed), "{took_ms}");
     }
+    let late = LATE_MAX + Duration::from_nanos(1);
+    assert_eq!(stride(SECOND * 10, SECOND * 10 + late), (SECOND * 20, 1));
 }
 
 #[test]

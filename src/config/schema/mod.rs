@@ -151,6 +151,17 @@ pub(crate) fn keywords() -> std::vec::IntoIter<&'static Keyword> {
     keywords.into_iter()
 }
 
+/// The names of all keywords that may stand in one of these places.
+pub(crate) fn names(places: &[Place]) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for keyword in keywords() {
+        if places.contains(&keyword.place) {
+            names.push(keyword.name);
+        }
+    }
+    names
+}
+
 /// The keyword of that name that may stand in one of these places.
 pub(crate) fn find(name: &str, places: &[Place]) -> Option<&'static Keyword> {
     keywords().find(|keyword| keyword.name == name && places.contains(&keyword.place))
@@ -158,7 +169,10 @@ pub(crate) fn find(name: &str, places: &[Place]) -> Option<&'static Keyword> {
 
 /// What HAProxy, keepalived and others call it, and what it is called here.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("--config", "-c"),
+    ("--socket", "-s"),
     ("bind", "listen"),
+    ("check", "check-config"),
     ("fall", "fail-after"),
     ("inter", "every"),
     ("interval", "every"),
@@ -173,8 +187,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Which of these a word most likely means: misspelt, or another program's word for it.
-pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
-    let known: Vec<&str> = known.collect();
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word);
     if let Some((_, ours)) = elsewhere.filter(|(_, ours)| known.contains(ours)) {
@@ -185,7 +198,8 @@ pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) 
     let near = known.iter();
     let near = near.filter(|name| name.len().abs_diff(word.len()) <= edits_max);
     let (edits, name) = near.map(|name| (edits(&word, name), *name)).min()?;
-    (edits <= edits_max && edits < word.len()).then_some(name)
+    // Of two letters one is no more than chance.
+    (edits <= edits_max && edits * 2 < word.len()).then_some(name)
 }
 
 /// Words beyond this are not misspelt keywords.
@@ -230,9 +244,10 @@ mod tests {
             ("fall", Some("fail-after")),
             ("banana", None),
             ("x", None),
+            ("no", None),
         ] {
-            let mut names = keywords().map(|keyword| keyword.name);
-            assert_eq!(nearest(word, &mut names), meant, "{word}");
+            let names: Vec<_> = keywords().map(|keyword| keyword.name).collect();
+            assert_eq!(nearest(word, &names), meant, "{word}");
         }
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("abcd", "bacd"), 1);

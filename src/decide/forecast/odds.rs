@@ -47,9 +47,7 @@ impl Forecast {
     /// N over 16, and where outcomes go stale between two probes.
     pub fn false_alarms_per_day(&self, loss: f64) -> Option<f64> {
         const DAY: f64 = 86_400.0;
-        let silence = self.longest_stride().saturating_add(self.timeout);
-        let goes_stale = self.rules.stale_after.is_some_and(|limit| silence > limit);
-        if !(loss > 0.0 && loss < 1.0) || goes_stale {
+        if !(loss > 0.0 && loss < 1.0) || self.goes_stale() {
             return None;
         }
         let ok = self.ok(loss).mean()?;
@@ -61,11 +59,17 @@ impl Forecast {
         Some(DAY / (ok + fail))
     }
 
-    /// From one start to the next; from one outcome to the next it is a timeout more at most.
-    fn longest_stride(&self) -> Duration {
+    /// Whether an outcome can be stale before the next: from one start to the next it is a stride,
+    /// from one outcome to the next a timeout more at most.
+    pub(super) fn goes_stale(&self) -> bool {
+        let Some(limit) = self.rules.stale_after else {
+            return false;
+        };
         let paces = [self.pace.every, self.pace.fast, self.pace.down];
-        let longest = paces.map(|pace| stride(pace.duration(), self.timeout).0);
-        longest.into_iter().max().unwrap_or_default()
+        let mut strides = paces
+            .iter()
+            .map(|pace| stride(pace.duration(), self.timeout).0);
+        strides.any(|stride| stride.saturating_add(self.timeout) > limit)
     }
 
     fn ok(&self, loss: f64) -> Stay {

@@ -4,289 +4,339 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::odds::WINDOW_MAX;
 use super::{Change, Forecast, Times};
-use crate::check::prober::stride;
+use crate::check::prober::{Pace, stride};
+use crate::decide::rules::Rules;
 use crate::health::State;
 use crate::number;
-use crate::units::{Rule, print_duration};
+use crate::units::{Rule, print_duration, whole_millis};
 
-/// Known ways to set such a check, with how long each takes to detect a failure, in seconds
-/// (seed 002).
-const ROWS: [Row; 3] = [
-    Row {
-        name: "Aggressive (1s x 2)",
-        seconds: (2, 3),
-        risk: "high",
+/// A known way to set such a check, and how long it takes to detect a failure
+/// (seed 002); [`LEGEND`] says so, too.
+struct Way {
+    name: &'static str,
+    millis: (u64, u64),
+}
+
+const WAYS: [Way; 3] = [
+    Way {
+        name: "Aggressive",
+        millis: (2_000, 3_000),
     },
-    Row {
-        name: "Balanced (5s x 3)",
-        seconds: (15, 20),
-        risk: "medium",
+    Way {
+        name: "Balanced",
+        millis: (15_000, 20_000),
     },
-    Row {
-        name: "Conservative (10s x 5)",
-        seconds: (50, 60),
-        risk: "low",
+    Way {
+        name: "Conservative",
+        millis: (50_000, 60_000),
     },
 ];
 
-struct Row {
-    name: &'static str,
-    seconds: (u64, u64),
-    /// Of a false alarm.
-    risk: &'static str,
-}
-
-impl Row {
-    fn words(&self) -> String {
-        let ((from, to), risk) = (self.seconds, self.risk);
-        format!("{from}-{to}s, its risk of false alarms {risk}")
-    }
-}
-
 /// Losses of single probes for which the odds are printed.
-const LOSSES: [(&str, f64); 3] = [("0.1%", 0.001), ("1%", 0.01), ("5%", 0.05)];
+const LOSSES: [(&str, f64); 3] = [
+    ("  0.1%   ", 0.001),
+    ("    1%   ", 0.01),
+    ("    5%   ", 0.05),
+];
 
-/// Who may ask us, and how long it takes them to act on what we answer, in seconds from the change
-/// of our state: down at best and at worst, up at best and at worst.
+/// Told of windows over [`odds::WINDOW_MAX`](super::odds).
+const NOT_COMPUTED: &str = "  not computed for M of N with N over 16\n";
+
+/// Who usually asks us, and how many seconds it takes them at worst to act on what we answer: down
+/// and up, from the change of our state. They are in [`LEGEND`], with others.
+const ASKERS: [(&str, [u64; 2]); 2] = [
+    ("With HAProxy's usual check", [6, 4]),
+    ("With keepalived's vrrp_script", [1, 1]),
+];
+
+/// What is true of every forecast, and what they are compared with.
+///
+/// Who asks us acts on what we answer, after the change of our state, at best and at worst:
 ///
 /// - HAProxy (configuration.txt 5.2): `inter` 2 s, which `fastinter` is, too; `fall` 3, `rise` 2.
 ///   An agent is believed at once.
 /// - keepalived (keepalived.conf(5)): a `vrrp_script` runs every second, `fall` 1, `rise` 1. An
 ///   `HTTP_GET` asks every `delay_loop`, 60 s by default, once more 3 s after a failure, and after
 ///   one for its failed URL all of them once more, another `delay_loop` later.
-const ASKERS: [(&str, [u32; 4]); 5] = [
-    ("HAProxy, inter 2s fall 3 rise 2", [4, 6, 2, 4]),
-    ("HAProxy agent-check, agent-inter 2s", [0, 2, 0, 2]),
-    ("keepalived vrrp_script, interval 1", [0, 1, 0, 1]),
-    ("keepalived HTTP_GET, delay_loop 6", [3, 9, 6, 12]),
-    ("keepalived HTTP_GET, delay_loop 60", [3, 63, 60, 120]),
-];
+pub(crate) const LEGEND: &str = "\
+Best is an event right before a probe, worst is right after one. A target that
+is silent (a dead host, a dropping firewall) costs its last probe the whole
+timeout. Round trips of answers come on top. False alarms are those of a target
+that is always well, in the long run, if single probes are lost at random.
+
+Known ways to detect a failure            within   risk of false alarms
+  Aggressive    (1s x 2)                    2-3s   high
+  Balanced      (5s x 3)                  15-20s   medium
+  Conservative  (10s x 5)                 50-60s   low
+
+Who asks us takes time of its own:       to down      to up
+  HAProxy, inter 2s fall 3 rise 2           4-6s       2-4s
+  HAProxy, inter 1s fall 1 rise 1           0-1s       0-1s
+  HAProxy agent-check, agent-inter 2s       0-2s       0-2s
+  keepalived vrrp_script, interval 1        0-1s       0-1s
+  keepalived HTTP_GET, delay_loop 6         3-9s      6-12s
+  keepalived HTTP_GET, delay_loop 60       3-63s    60-120s
+";
+
+/// Why what judges traffic has no odds.
+pub(crate) const TRAFFIC: &str = "It judges all traffic of its window, the worse the sooner; too \
+                                  little of it\nis unknown, no failure";
 
 impl Forecast {
-    /// All of it as lines, each with its end, 80 columns wide unless the settings are long.
+    /// All of it as lines, each with its end, 80 columns wide unless settings or times are long.
     pub fn text(&self) -> String {
-        let mut text = self.settings();
-        text += "\n\n                           best   typical     worst   worst case is\n";
-        self.write_times(&mut text);
-        text += "\nBest is an event right before a probe, worst is right after one. A silent \
-                 target\ncosts its last probe the whole timeout. Round trips of answers come on \
-                 top.\n";
-        text += &self.startup_words();
-        self.write_notes(&mut text);
-        self.write_odds(&mut text);
-        self.write_place(&mut text);
-        write_askers(&mut text);
-        text
+        let sure = match () {
+            () if !self.window.is_zero() => TRAFFIC,
+            // What looks at this machine waits for nobody.
+            () if self.timeout.is_zero() => "Nobody is waited for",
+            () => "",
+        };
+        let mut text = String::new();
+        settings(&mut text, self.pace, self.timeout, self.rules);
+        self.tell(&mut text, "", sure);
+        text + "\n" + LEGEND
     }
 
-    fn settings(&self) -> String {
-        let pace = &self.pace;
-        // What looks at this machine waits for nobody.
-        let timeout = match self.timeout.is_zero() {
-            true => String::new(),
-            false => format!("timeout {}, ", print_duration(self.timeout)),
-        };
-        format!(
-            "every {} fast {} down {}, {timeout}{}",
-            pace.every, pace.fast, pace.down, self.rules
-        )
+    /// The same without its settings and what is true of all, with notes of its component; there
+    /// are no odds where it is said why not.
+    pub(crate) fn tell(&self, text: &mut String, notes: &str, sure: &str) {
+        *text += "                             best   typical     worst   worst case is\n";
+        self.write_times(text);
+        self.write_startup(text);
+        self.write_notes(text);
+        *text += notes;
+        *text += "\n";
+        if sure.is_empty() {
+            self.write_odds(text);
+        } else {
+            *text += sure;
+            *text += ": there are no odds of false alarms.\n";
+        }
+        compare(text, self.worst());
+    }
+
+    /// What a change takes at worst: to fail, and to be ok again; the longest time there is where
+    /// it does not come by itself.
+    pub(crate) fn worst(&self) -> [Duration; 2] {
+        [self.failure().silent, self.recovery().silent].map(worst)
     }
 
     fn write_times(&self, text: &mut String) {
         let Change { refused, silent } = self.failure();
-        *text += "it dies\n";
-        row(text, "  and refuses", refused);
-        row(text, "  and is silent", silent);
+        if worst(refused) == worst(silent) {
+            row(text, "it fails", refused);
+        } else {
+            row(text, "it fails and says so", refused);
+            row(text, "it fails in silence", silent);
+        }
         let Change { refused, silent } = self.recovery();
         if self.rules.manual_reset {
-            *text += "it recovers               when a human resets it\n";
-        } else if refused == silent {
-            row(text, "it recovers", refused);
-        } else {
-            *text += "it recovers\n";
-            row(text, "  from refusing", refused);
-            row(text, "  from silence", silent);
+            *text += "it recovers                 when a human resets it\n";
+            return;
+        }
+        row(text, "it recovers", refused);
+        if worst(refused) != worst(silent) {
+            row(text, "it recovers from silence", silent);
         }
     }
 
-    fn startup_words(&self) -> String {
+    fn write_startup(&self, text: &mut String) {
         let Change { refused, silent } = self.startup();
-        let (refused, silent) = (within(refused), within(silent));
-        match self.rules.start {
-            State::Unknown => format!(
-                "At the start the first answer decides; a silent target is known {silent}.\n"
-            ),
-            State::Ok => format!(
-                "At the start it is OK; a target that is dead by then is FAIL {refused},\n\
-                 one that is silent {silent}.\n"
-            ),
-            State::Fail if self.rules.manual_reset => {
-                String::from("At the start it is FAIL until a human resets it.\n")
-            }
-            State::Fail => {
-                format!("At the start it is FAIL; a target that is well by then is OK {refused}.\n")
-            }
+        let words = match self.rules.start {
+            State::Unknown => "the first outcome decides",
+            State::Ok => "it is OK; a dead target is FAIL after #",
+            State::Fail if self.rules.manual_reset => "it is FAIL until a human resets it",
+            State::Fail => "it is FAIL; one that is well is OK after #",
+        };
+        let (refused, silent) = (worst(refused), worst(silent));
+        *text += "\nAt the start ";
+        fill(text, words, &[refused]);
+        if refused != silent && self.rules.start != State::Fail {
+            fill(text, " (in silence after #)", &[silent]);
         }
+        *text += ".\n";
     }
 
     /// Whatever is not as one would think.
     fn write_notes(&self, text: &mut String) {
-        let fast = self.pace.fast.duration();
+        let (fast, rules) = (self.pace.fast.duration(), &self.rules);
         let (between, missed) = stride(fast, self.timeout);
         if missed > 0 {
-            *text += &format!(
-                "A probe that waits out its timeout of {} outlasts fast {}: starts that it\n\
-                 misses are skipped, and probes of a silent target are {} apart.\n",
-                print_duration(self.timeout),
-                print_duration(fast),
-                print_duration(between)
-            );
+            let words = "A silent target's probe takes # and outlasts fast #: the starts that\n\
+                         it misses are skipped, and such probes are # apart.\n";
+            fill(text, words, &[self.timeout, fast, between]);
         }
-        if let Rule::Duration(lasting) = self.rules.fail_after.0 {
-            *text += &format!(
-                "fail-after {} is from the end of the first failed probe to the end of the last;\n\
-                 it takes two at least.\n",
-                print_duration(lasting)
-            );
+        if let Rule::Duration(lasting) = rules.fail_after.0 {
+            let words = "fail-after # is from the end of the first failed probe to the end of the \
+                         last;\nit takes two at least.\n";
+            fill(text, words, &[lasting]);
         }
-        if self.rules.fail_after.0 == Rule::Count(1) {
-            *text += "With fail-after 1 every single lost probe is a failure.\n";
+        if let Some(limit) = rules.stale_after.filter(|_| self.goes_stale()) {
+            let words = "Warning: stale-after # is shorter than a pace and a timeout: in between \
+                         the\nstate is unknown (500 ERROR), and what was counted is lost.\n";
+            fill(text, words, &[limit]);
         }
-        let longest_wait = self.pace.every.duration().saturating_add(self.timeout);
-        if let Some(limit) = self.rules.stale_after.filter(|limit| *limit < longest_wait) {
-            *text += &format!(
-                "Warning: stale-after {} is shorter than every and timeout together, so the\n\
-                 state is unknown (500 ERROR) in between, and what was counted is lost.\n",
-                print_duration(limit)
-            );
+        if rules.fail_after.0 == Rule::Count(1) {
+            *text += "With fail-after 1 a single failed probe is a failure.\n";
         }
     }
 
     fn write_odds(&self, text: &mut String) {
-        if !self.window.is_zero() {
-            // A look that is lost is no failure.
-            *text += &format!(
-                "It judges the traffic of the last {}; too little of it tells nothing.\n",
-                print_duration(self.window)
-            );
-            return;
-        }
-        *text += "\nFalse alarms in the long run, if the target is always well and single probes \
-                  are\nlost at random, each of them for its whole timeout:\n";
+        *text += "False alarms, where so many probes are lost:\n";
         for (words, loss) in LOSSES {
-            let odds = match self.false_alarms_per_day(loss) {
-                Some(per_day) => how_often(per_day),
-                None if self.has_large_window() => {
-                    format!("not computed for M of N with N over {WINDOW_MAX}")
-                }
-                None => String::from("not computed: outcomes go stale between probes"),
+            let Some(per_day) = self.false_alarms_per_day(loss) else {
+                *text += match self.goes_stale() {
+                    true => "  not computed: outcomes go stale between probes\n",
+                    false => NOT_COMPUTED,
+                };
+                return;
             };
-            *text += &format!("  {words:>4} lost   {odds}\n");
-        }
-    }
-
-    fn has_large_window(&self) -> bool {
-        let is_large = |rule| matches!(rule, Rule::Window { of, .. } if of > WINDOW_MAX);
-        is_large(self.rules.fail_after.0) || is_large(self.rules.ok_after.0)
-    }
-
-    fn write_place(&self, text: &mut String) {
-        if let Some(times) = self.failure().silent {
-            let worst = times.worst();
-            *text += &format!("\nDetection within {} is {}.\n", short(worst), place(worst));
+            *text += words;
+            *text += &how_often(per_day);
+            *text += "\n";
         }
     }
 }
 
-fn write_askers(text: &mut String) {
-    *text += "\nWho asks us needs time of its own after that:           to down        to up\n";
-    for (who, [down_best, down_worst, up_best, up_worst]) in ASKERS {
-        let span = |best, worst| format!("{best}-{worst}s");
-        let (down, up) = (span(down_best, down_worst), span(up_best, up_worst));
-        *text += &format!("  {who:<48}{down:>13}{up:>13}\n");
+/// What is set, in the words of the configuration, and an empty line.
+pub(crate) fn settings(text: &mut String, pace: Pace, timeout: Duration, rules: Rules) {
+    let Pace { every, fast, down } = pace;
+    // A String takes any text.
+    let _ = write!(text, "every {every} fast {fast} down {down}, ");
+    judging(text, timeout, rules);
+}
+
+/// The end of that.
+pub(crate) fn judging(text: &mut String, timeout: Duration, rules: Rules) {
+    if !timeout.is_zero() {
+        fill(text, "timeout #, ", &[timeout]);
     }
+    let _ = write!(text, "{rules}\n\n");
+}
+
+/// A worst detection among the known ways, and what those who usually ask us make of it and of the
+/// recovery.
+pub(crate) fn compare(text: &mut String, [down, up]: [Duration; 2]) {
+    if down == Duration::MAX {
+        return;
+    }
+    fill(text, "Detection within #: ", &[down]);
+    place(text, down);
+    for (who, [to_down, to_up]) in ASKERS {
+        let later = |own: Duration, seconds| own.saturating_add(Duration::from_secs(seconds));
+        *text += who;
+        fill(text, ": down within #", &[later(down, to_down)]);
+        if up < Duration::MAX {
+            fill(text, ", up within #", &[later(up, to_up)]);
+        }
+        *text += ".\n";
+    }
+}
+
+fn worst(times: Option<Times>) -> Duration {
+    times.map_or(Duration::MAX, |times| times.worst())
 }
 
 fn row(text: &mut String, what: &str, times: Option<Times>) {
-    *text += &match times {
-        None => format!(
-            "{what:<21}{:>10}   outcomes go stale before they count\n",
-            "never"
-        ),
-        Some(times) => format!(
-            "{what:<21}{:>10}{:>10}{:>10}   {}\n",
-            short(times.best()),
-            short(times.typical()),
-            short(times.worst()),
-            formula(&times)
-        ),
+    *text += what;
+    let Some(times) = times else {
+        *text += ": never, since outcomes go stale before they count\n";
+        return;
     };
-}
-
-/// `5s + 2 x 1s + 1s`.
-fn formula(times: &Times) -> String {
-    let mut text = print_duration(times.first);
-    if !times.before.is_zero() {
-        text = print_duration(times.before) + " + " + &text;
+    let mut width = 32 - what.len();
+    for time in [times.best(), times.typical(), times.worst()] {
+        cell(text, time, width);
+        width = 9;
     }
+    *text += "   ";
+    if !times.before.is_zero() {
+        fill(text, "# + ", &[times.before]);
+    }
+    fill(text, "#", &[times.first]);
     if times.outcomes > 1 {
-        let between = print_duration(times.between);
-        // A String takes any text.
-        let _ = write!(text, " + {} x {between}", times.outcomes - 1);
+        *text += " + ";
+        *text += &(times.outcomes - 1).to_string();
+        fill(text, " x #", &[times.between]);
     }
     if !times.last.is_zero() {
-        text = text + " + " + &print_duration(times.last);
+        fill(text, " + #", &[times.last]);
+    }
+    *text += "\n";
+}
+
+/// A blank and a time, at the right of so many columns more; the longest there is never comes.
+pub(crate) fn cell(text: &mut String, time: Duration, width: usize) {
+    let words = match time {
+        Duration::MAX => String::from("not by itself"),
+        _ => short(time),
+    };
+    for _ in words.len()..width + 1 {
+        text.push(' ');
+    }
+    *text += &words;
+}
+
+/// Adds words, of ASCII, in which each `#` is the next of these times.
+pub(crate) fn fill(text: &mut String, words: &str, times: &[Duration]) {
+    let mut times = times.iter();
+    for letter in words.bytes() {
+        if letter != b'#' {
+            text.push(char::from(letter));
+        } else if let Some(time) = times.next() {
+            *text += &short(*time);
+        }
+    }
+}
+
+/// Less than two minutes in seconds, with a fraction where there is one; what is longer in all its
+/// units.
+fn short(duration: Duration) -> String {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let (mut text, mut rest) = (String::new(), duration);
+    for unit in [86_400, 3_600, 60] {
+        let part = Duration::from_secs(rest.as_secs() / unit * unit);
+        if duration >= MINUTE * 2 && !part.is_zero() {
+            text += &print_duration(part);
+            text.push(' ');
+            rest -= part;
+        }
+    }
+    if rest.as_secs() > 0 && rest.subsec_nanos() > 0 {
+        let seconds = number::fixed(rest.as_secs_f64(), 3);
+        text += seconds.trim_end_matches('0').trim_end_matches('.');
+        text.push('s');
+    } else if text.is_empty() || !rest.is_zero() {
+        text += &print_duration(rest);
+    } else {
+        text.pop();
     }
     text
 }
 
-fn within(times: Option<Times>) -> String {
-    match times.map(|times| times.worst()) {
-        None => String::from("never"),
-        Some(Duration::ZERO) => String::from("at once"),
-        Some(worst) => format!("after {}", short(worst)),
-    }
-}
-
-/// In seconds with a fraction where that says more than thousands of milliseconds.
-pub(crate) fn short(duration: Duration) -> String {
-    if duration.subsec_nanos() == 0 || duration < Duration::from_secs(1) {
-        return print_duration(duration);
-    }
-    let fraction = format!("{:03}", duration.subsec_millis());
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{}{point}{fraction}s", duration.as_secs())
-}
-
 /// Where among the known ways a worst detection is.
-fn place(worst: Duration) -> String {
-    let low = |row: &Row| Duration::from_secs(row.seconds.0);
-    let high = |row: &Row| Duration::from_secs(row.seconds.1);
-    let below = ROWS.iter().rfind(|row| low(row) <= worst);
-    let above = ROWS.iter().find(|row| worst <= high(row));
+fn place(text: &mut String, worst: Duration) {
+    let worst = whole_millis(worst);
+    let below = WAYS.iter().rfind(|way| way.millis.0 <= worst);
+    let above = WAYS.iter().find(|way| worst <= way.millis.1);
+    let mut add = |before: &str, way: &Way| {
+        *text += before;
+        *text += way.name;
+    };
     match (below, above) {
-        (Some(below), Some(above)) if below.name == above.name => {
-            format!("{}: {}", below.name, below.words())
-        }
+        (Some(below), Some(above)) if below.name == above.name => add("", below),
         (Some(below), Some(above)) => {
-            let is_nearer_below = worst - high(below) <= low(above) - worst;
-            let nearer = if is_nearer_below { below } else { above };
-            format!(
-                "between {} and {},\nnearer to {}: {}",
-                below.name,
-                above.name,
-                nearer.name,
-                nearer.words()
-            )
+            let is_nearer_below = worst - below.millis.1 <= above.millis.0 - worst;
+            add("between ", below);
+            add(" and ", above);
+            add(", nearer to ", if is_nearer_below { below } else { above });
         }
-        (None, Some(above)) => format!("faster than\n{}: {}", above.name, above.words()),
-        (Some(below), None) => format!("slower than\n{}: {}", below.name, below.words()),
+        (None, Some(above)) => add("faster than ", above),
+        (Some(below), None) => add("slower than ", below),
         // Every length is above the begin of one or below the end of another.
-        (None, None) => String::new(),
+        (None, None) => {}
     }
+    *text += ".\n";
 }
 
 /// `once in 9.3 days (0.11 a day)`.
@@ -323,8 +373,7 @@ fn digits(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::prober::Pace;
-    use crate::decide::rules::Rules;
+    use crate::decide::forecast::odds::WINDOW_MAX;
     use crate::units::{Span, Threshold};
 
     fn forecast(pace: [&str; 3], timeout: &str, rules: [&str; 2]) -> Forecast {
@@ -344,37 +393,27 @@ mod tests {
     const WHOLE: &str = "\
 every 5s fast 1s down 10s, timeout 1s, start probe, fail-after 3, ok-after 3
 
-                           best   typical     worst   worst case is
-it dies
-  and refuses                2s      4.5s        7s   5s + 2 x 1s
-  and is silent              3s      5.5s        8s   5s + 2 x 1s + 1s
-it recovers                  2s        7s       12s   10s + 2 x 1s
+                             best   typical     worst   worst case is
+it fails and says so           2s      4.5s        7s   5s + 2 x 1s
+it fails in silence            3s      5.5s        8s   5s + 2 x 1s + 1s
+it recovers                    2s        7s       12s   10s + 2 x 1s
 
-Best is an event right before a probe, worst is right after one. A silent target
-costs its last probe the whole timeout. Round trips of answers come on top.
-At the start the first answer decides; a silent target is known after 1s.
+At the start the first outcome decides (in silence after 1s).
 
-False alarms in the long run, if the target is always well and single probes are
-lost at random, each of them for its whole timeout:
-  0.1% lost   once in 158 years
-    1% lost   once in 58 days (0.017 a day)
-    5% lost   2.1 times a day
+False alarms, where so many probes are lost:
+  0.1%   once in 158 years
+    1%   once in 58 days (0.017 a day)
+    5%   2.1 times a day
+Detection within 8s: between Aggressive and Balanced, nearer to Aggressive.
+With HAProxy's usual check: down within 14s, up within 16s.
+With keepalived's vrrp_script: down within 9s, up within 13s.
 
-Detection within 8s is between Aggressive (1s x 2) and Balanced (5s x 3),
-nearer to Aggressive (1s x 2): 2-3s, its risk of false alarms high.
-
-Who asks us needs time of its own after that:           to down        to up
-  HAProxy, inter 2s fall 3 rise 2                          4-6s         2-4s
-  HAProxy agent-check, agent-inter 2s                      0-2s         0-2s
-  keepalived vrrp_script, interval 1                       0-1s         0-1s
-  keepalived HTTP_GET, delay_loop 6                        3-9s        6-12s
-  keepalived HTTP_GET, delay_loop 60                      3-63s      60-120s
 ";
 
     #[test]
     fn says_all_of_it() {
         let forecast = forecast(["5s", "1s", "10s"], "1s", ["3", "3"]);
-        assert_eq!(forecast.text(), WHOLE);
+        assert_eq!(forecast.text(), [WHOLE, LEGEND].concat());
     }
 
     #[test]
@@ -393,7 +432,7 @@ Who asks us needs time of its own after that:           to down        to up
                     for manual_reset in [false, true] {
                         forecast.rules.manual_reset = manual_reset;
                         let text = forecast.text();
-                        let fits = |line: &str| line.len() <= 80 && !line.ends_with(' ');
+                        let fits = |line: &str| line.len() <= 90 && !line.ends_with(' ');
                         // The first line repeats the settings.
                         assert!(text.lines().skip(1).all(fits), "{text}");
                     }
@@ -409,42 +448,92 @@ Who asks us needs time of its own after that:           to down        to up
         silent.rules.manual_reset = true;
         let text = silent.text();
         for words in [
-            "outlasts fast 1s",
-            "are 3s apart",
-            "With fail-after 1 every",
+            "A silent target's probe takes 3s and outlasts fast 1s",
+            "such probes are 3s apart",
+            "With fail-after 1 a single failed probe is a failure.",
             "stale-after 2s is shorter",
-            "when a human resets it",
-            "not computed for M of N with N over 16",
+            "it recovers                 when a human resets it\n",
+            "not computed: outcomes go stale between probes",
         ] {
             assert!(text.contains(words), "{words:?} is not in {text}");
+        }
+        silent.rules.stale_after = None;
+        silent.rules.manual_reset = false;
+        let text = silent.text();
+        assert_eq!(text.matches("not computed").count(), 1, "{text}");
+        assert!(text.contains(&format!("N over {WINDOW_MAX}\n")), "{text}");
+        let mut never = forecast(["5s", "1s", "5s"], "10s", ["2", "2"]);
+        never.rules.stale_after = Some(Duration::from_secs(6));
+        let text = never.text();
+        let row = "it fails in silence: never, since outcomes go stale before they count\n";
+        assert!(text.contains(row), "{text}");
+        assert!(!text.contains("Detection within"), "{text}");
+    }
+
+    #[test]
+    fn without_anybody_to_wait_for_there_are_no_odds() {
+        let mut here = forecast(["5s", "1s", "5s"], "1s", ["3", "3"]);
+        here.timeout = Duration::ZERO;
+        for (forecast, why) in [
+            (here, "Nobody is waited for"),
+            (
+                here.window(Duration::from_secs(30)),
+                "It judges all traffic",
+            ),
+        ] {
+            let text = forecast.text();
+            assert!(text.contains(why), "{text}");
+            assert!(
+                text.contains(": there are no odds of false alarms.\n"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("0.1%") && !text.contains("in silence"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_detection_is_placed_among_the_known_ways() {
-        for (seconds, words) in [
-            (1, "faster than\nAggressive"),
-            (2, "Aggressive (1s x 2): 2-3s"),
+        let both = "between Aggressive and Balanced, nearer to";
+        for (millis, words) in [
+            (1_000, "faster than Aggressive"),
+            (2_000, "Aggressive"),
+            (9_000, &format!("{both} Aggressive")),
+            (10_000, &format!("{both} Balanced")),
+            (15_000, "Balanced"),
+            (20_000, "Balanced"),
             (
-                9,
-                "between Aggressive (1s x 2) and Balanced (5s x 3),\nnearer to Aggressive",
+                20_001,
+                "between Balanced and Conservative, nearer to Balanced",
             ),
             (
-                10,
-                "between Aggressive (1s x 2) and Balanced (5s x 3),\nnearer to Balanced",
+                49_000,
+                "between Balanced and Conservative, nearer to Conservative",
             ),
-            (15, "Balanced (5s x 3): 15-20s"),
-            (20, "Balanced (5s x 3): 15-20s"),
-            (
-                49,
-                "between Balanced (5s x 3) and Conservative (10s x 5),\nnearer to Conservative",
-            ),
-            (60, "Conservative (10s x 5): 50-60s"),
-            (61, "slower than\nConservative"),
+            (60_000, "Conservative"),
+            (61_000, "slower than Conservative"),
         ] {
-            let place = place(Duration::from_secs(seconds));
-            assert!(place.starts_with(words), "{seconds}: {place}");
+            let mut text = String::new();
+            place(&mut text, Duration::from_millis(millis));
+            assert_eq!(text, format!("{words}.\n"), "{millis}");
         }
+    }
+
+    #[test]
+    fn the_legend_says_what_is_computed_with() {
+        for way in WAYS {
+            let (from, to) = (way.millis.0 / 1_000, way.millis.1 / 1_000);
+            let line = LEGEND.lines().find(|line| line.contains(way.name)).unwrap();
+            assert!(line.contains(&format!(" {from}-{to}s ")), "{line}");
+        }
+        for ((_, [down, up]), usual) in ASKERS.iter().zip(["inter 2s fall 3", "vrrp_script"]) {
+            let line = LEGEND.lines().find(|line| line.contains(usual)).unwrap();
+            assert!(line.contains(&format!("-{down}s ")), "{line}");
+            assert!(line.ends_with(&format!("-{up}s")), "{line}");
+        }
+        assert!(LEGEND.lines().all(|line| line.len() <= 80));
     }
 
     #[test]
@@ -467,9 +556,15 @@ Who asks us needs time of its own after that:           to down        to up
             (0, "0s"),
             (250, "250ms"),
             (4_500, "4.5s"),
+            (60_000, "1m"),
+            (60_500, "60.5s"),
             (90_000, "90s"),
             (7_533, "7.533s"),
+            (119_999, "119.999s"),
             (120_000, "2m"),
+            (150_250, "2m 30.25s"),
+            (90_001_000, "1d 1h 1s"),
+            (3_600_500, "1h 500ms"),
         ] {
             assert_eq!(short(Duration::from_millis(millis)), words);
         }

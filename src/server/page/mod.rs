@@ -9,8 +9,8 @@
 /// and look like what is in the document itself, which the two hashes stand for. A change of the
 /// page changes them; the test below says what to put here.
 pub(super) const POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-zVHarxWolKHPhSdA/nqJ/sO520Qz+vE5rB7hNRwpIIs='; \
-     style-src 'sha256-Rtv4Z8/eZEkJXlVOQokME8VnR3alSyizfvGkP59zUs4='; \
+     script-src 'sha256-uQ98vdz0S0QYHql/C2+CYg1Lpt9oEqfPEZyfkQqSNQU='; \
+     style-src 'sha256-gYu7ZVAldRdmf/1KtaBl4WLsY4sAY5qddYYQNXRFro8='; \
      img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 

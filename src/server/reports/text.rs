@@ -5,13 +5,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::health::state_of_whole;
-use super::{Row, Times, rows};
+use super::{DETAIL_LEN_MAX, Row, Times, cut, rows};
 use crate::health::Maint;
 use crate::server::{Config, Shared};
 use crate::units::print_duration;
-
-/// What is shown of a detail; a terminal is not wider.
-const DETAIL_CHARS_MAX: usize = 120;
 
 /// One line for the whole, one for each component, and one below for each in maintenance.
 pub(super) fn status(shared: &Shared, config: &Config) -> String {
@@ -39,7 +36,8 @@ fn line(text: &mut String, row: &Row, width: usize, times: &Times) {
     let published = &row.published;
     let since = times.now.since(published.since);
     let outcome = published.outcome.to_string();
-    let outcome: String = outcome.chars().take(DETAIL_CHARS_MAX).collect();
+    // All of it, in one line: a terminal wraps it, and whoever searches it finds it.
+    let outcome = cut(&outcome, DETAIL_LEN_MAX);
     let _ = writeln!(
         text,
         "{:<8} {:<width$}  {:<11} {:>7}  {outcome}",

@@ -33,7 +33,7 @@ pub(crate) struct Found {
 
 /// Looks up a value by its path: the names of members and the indexes of elements, from outside to
 /// inside, with dots between them, such as `checks.queue:depth.0.observedValue`. A name may have
-/// dots itself. Of several values the first one is it.
+/// dots itself; `*` stands for any name or index. Of several values the first one is it.
 pub(crate) fn find(text: &[u8], path: &str) -> Found {
     // What is no UTF-8 is no JSON; what comes before it may be the value all the same.
     let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
 
 /// What is left of a path below a member of that name.
 fn after_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(name)?;
+    let rest = path.strip_prefix(name).or_else(|| path.strip_prefix('*'))?;
     if rest.is_empty() {
         Some("")
     } else {
@@ -291,7 +291,7 @@ fn after_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
 /// What is left of a path below the element with that index.
 fn after_index(path: &str, index: usize) -> Option<&str> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    (first.parse() == Ok(index)).then_some(rest)
+    (first == "*" || first.parse() == Ok(index)).then_some(rest)
 }
 
 #[cfg(test)]
@@ -323,11 +323,22 @@ mod tests {
             ("a.b.c", Value::Number(1.0)),
             ("a.b.d", Value::Number(3.0)),
             ("text", Value::String("é😀\n\"/\u{fffd}x".to_string())),
+            ("*", Value::String("pass".to_string())),
+            ("checks.*.*.observedValue", Value::Number(120.5)),
+            ("checks.*.*.x", Value::Array),
             ("", Value::Object),
         ] {
             assert_eq!(value(HEALTH, path), Some(expected), "{path}");
         }
-        for path in ["statu", "status.x", "checks.queue:depth.2", "a.b.e", "A"] {
+        for path in [
+            "statu",
+            "status.x",
+            "checks.queue:depth.2",
+            "a.b.e",
+            "A",
+            "checks.*.y",
+            "*x",
+        ] {
             assert_eq!(value(HEALTH, path), None, "{path}");
         }
         assert!(is_json(HEALTH.as_bytes()));
