@@ -171,6 +171,8 @@ fn the_unit_starts_what_is_installed_and_owns_what_is_configured() {
         );
         assert!(conf.contains(&format!(" {root}/failover")), "{root}");
     }
+    // By default the programs of 'exec' would be ended with it, and have failed.
+    assert!(unit.contains("\nKillMode=mixed\n"));
     // Written files are below what it may write to.
     for path in after(&conf, "track-file").chain(after(&conf, "admin-socket")) {
         assert!(path.starts_with("/run/failover/"), "{path}");

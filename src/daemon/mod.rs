@@ -28,7 +28,7 @@ mod places;
 mod watch;
 
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ use crate::config::server::{Credential, ServerPlan};
 use crate::error::Error;
 use crate::health::{Maint, State};
 use crate::log::{Level, Log};
+use crate::net::child;
 use crate::server::{Admin, Config, HealthCheckServer, Site};
 use crate::sys::notify::Notifier;
 use crate::sys::process::reap_orphans;
@@ -81,14 +82,16 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
         changing: Mutex::default(),
         told: Mutex::default(),
     });
-    {
+    let (count, socket) = {
         let mut in_force = locked(&daemon.in_force);
         let ready = Ready::of(plan, &in_force)?;
         daemon.take(&mut in_force, ready)?;
-    }
+        (in_force.plans.len(), in_force.at_start.admin_socket.clone())
+    };
     server.administer(daemon.clone());
     let running = server.start()?;
-    daemon.say_where();
+    // From here on a reload may hold what is in force, and its files may hang.
+    daemon.say_where(count, socket.as_deref());
     daemon
         .keep
         .tell_of_strangers(server.components(), SystemClock.now());
@@ -108,6 +111,8 @@ pub(crate) fn run(path: PathBuf, plan: Plan, signals: &Signals) -> Result<(), Er
     tell_of(&log, manager.stopping());
     server.handle().shutdown();
     running.wait();
+    // What comes of it is nobody's outcome any more.
+    child::end_all();
     server.components().dispatcher().wait_for_end(TELL_WITHIN);
     daemon.watch.end();
     daemon.keep.end();
@@ -231,13 +236,9 @@ impl AtStart {
 
 impl Daemon {
     /// What an operator looks for first.
-    fn say_where(&self) {
-        let in_force = locked(&self.in_force);
-        let (path, count) = (self.path.display(), in_force.plans.len());
-        let socket = match &in_force.at_start.admin_socket {
-            Some(socket) => socket.display().to_string(),
-            None => String::from("none"),
-        };
+    fn say_where(&self, count: usize, socket: Option<&Path>) {
+        let path = self.path.display();
+        let socket = socket.unwrap_or(Path::new("none")).display();
         self.log.line(
             Level::Notice,
             format_args!("configuration {path}: components={count} admin-socket={socket}"),

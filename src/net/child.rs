@@ -8,7 +8,7 @@
 //! How it ends (as keepalived does, `vrrp_scheduler.c`): when the time is up the group is told to
 //! terminate, and after [`TERMINATE_WAIT`] it is killed. Whatever is left of the group when the
 //! program has ended is killed, too, while the unreaped program still holds the group's number.
-//! Only what has left the group lives on.
+//! Only what has left the group lives on. When we end ourselves, all that runs is ended so first.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
@@ -16,11 +16,13 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::account::Account;
 use super::deadline::Deadline;
 use super::program::SEARCH_PATH;
+use crate::clock::locked;
 use crate::sys::process::{self, Child, Ending, Program};
 use crate::sys::socket::{Watch, wait_for_any};
 
@@ -35,6 +37,12 @@ const KILL_WAIT: Duration = Duration::from_secs(1);
 pub(crate) const ENDING_MAX: Duration =
     Duration::from_secs(TERMINATE_WAIT.as_secs() + KILL_WAIT.as_secs());
 
+/// How one is ended that has not ended by itself, and how long that may take.
+const ENDINGS: [(Ending, Duration); 2] = [
+    (Ending::Terminate, TERMINATE_WAIT),
+    (Ending::Kill, KILL_WAIT),
+];
+
 /// How often a child is looked at where the system cannot tell us of its end (before Linux 5.3);
 /// nearly always the end of the pipe tells us first.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -48,6 +56,40 @@ const CHUNK_LEN: usize = 4_096;
 /// Reads after the program's end: more than a pipe holds by default (pipe(7)), 64 KiB, so that
 /// somebody who goes on writing cannot keep us.
 const LAST_READS_MAX: usize = 32;
+
+/// All that runs.
+static ALL: Mutex<All> = Mutex::new(All {
+    is_over: false,
+    starting: 0,
+    started: Vec::new(),
+});
+
+/// Something ended, or was not started.
+static ENDED: Condvar = Condvar::new();
+
+struct All {
+    /// Nothing more is to run.
+    is_over: bool,
+    /// How many are being started.
+    starting: usize,
+    /// Those whose number nobody else can have, since they were not reaped.
+    started: Vec<Child>,
+}
+
+/// Ends all that runs and has nothing more run, for good: to be called before our own end. Returns
+/// when all has ended, or [`ENDING_MAX`] has passed.
+pub(crate) fn end_all() {
+    let mut all = locked(&ALL);
+    all.is_over = true;
+    for (ending, wait) in ENDINGS {
+        for child in &all.started {
+            let _ = process::end_group(child, ending);
+        }
+        let runs = |all: &mut All| all.starting + all.started.len() > 0;
+        let waited = ENDED.wait_timeout_while(all, wait, runs);
+        all = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
 
 /// What is to be run.
 pub(crate) struct Run<'a> {
@@ -95,8 +137,30 @@ impl Run<'_> {
         &self,
         is_wanted: &dyn Fn() -> bool,
     ) -> io::Result<(Ended, Option<Child>)> {
-        let running = Running::new(self.start()?, self.kept_max);
+        let running = Running::new(self.start_one()?, self.kept_max);
         Ok(running.until_end(self.timeout, is_wanted))
+    }
+
+    /// Starts it as one of all.
+    fn start_one(&self) -> io::Result<(Child, File)> {
+        let mut all = locked(&ALL);
+        if all.is_over {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        all.starting += 1;
+        drop(all);
+        let result = self.start();
+        let mut all = locked(&ALL);
+        all.starting -= 1;
+        if let Ok((child, _)) = &result {
+            all.started.push(child.clone());
+            if all.is_over {
+                // It missed being told, and has done nothing yet.
+                let _ = process::end_group(child, Ending::Kill);
+            }
+        }
+        ENDED.notify_all();
+        result
     }
 
     pub(super) fn start(&self) -> io::Result<(Child, File)> {
@@ -159,24 +223,29 @@ impl Running {
     ) -> (Ended, Option<Child>) {
         let mut found = self.watch(timeout, is_wanted);
         let is_late = matches!(found, Found::StillThere);
-        let endings = [
-            (Ending::Terminate, TERMINATE_WAIT),
-            (Ending::Kill, KILL_WAIT),
-        ];
-        for (ending, wait) in endings {
+        for (ending, wait) in ENDINGS {
             if matches!(found, Found::StillThere) {
                 // A group that we may not signal is one that stays, which is seen below.
                 let _ = process::end_group(&self.child, ending);
                 found = self.watch(wait, &|| false);
             }
         }
+        if matches!(found, Found::Ended) {
+            self.end_rest();
+        }
+        let mut all = locked(&ALL);
+        all.started.retain(|one| one.id() != self.child.id());
+        // Not before: from here on its number may be anybody's.
         let end = match found {
-            Found::StillThere => return (self.ended(End::Late), Some(self.child)),
+            Found::Ended => status_of(&self.child),
             Found::Gone => End::Lost,
-            Found::Ended => self.reap(),
+            Found::StillThere => End::Late,
         };
+        drop(all);
+        ENDED.notify_all();
+        let left = matches!(found, Found::StillThere).then(|| self.child.clone());
         let end = if is_late { End::Late } else { end };
-        (self.ended(end), None)
+        (self.ended(end), left)
     }
 
     fn ended(&mut self, end: End) -> Ended {
@@ -209,8 +278,8 @@ impl Running {
                 LOOK_EVERY
             };
             let wait = left.min(look_every);
-            if self.wait(wait).is_err() {
-                // Two descriptors are never too many; should it be so, do not spin.
+            // Want of memory passes, and is no fault of the program's. What needs none waits yet.
+            if self.wait(wait).is_err() && wait_for_any(&mut [], LOOK_EVERY).is_err() {
                 return Found::StillThere;
             }
         }
@@ -247,8 +316,8 @@ impl Running {
         }
     }
 
-    /// Ends those that it left behind, reads what is still in the pipe, and lets it go.
-    fn reap(&mut self) -> End {
+    /// Ends those that it left behind, and reads what is still in the pipe.
+    fn end_rest(&mut self) {
         // Nobody is left to be signalled, most often.
         let _ = process::end_group(&self.child, Ending::Kill);
         for _ in 0..LAST_READS_MAX {
@@ -262,15 +331,15 @@ impl Running {
             }
             self.read();
         }
-        match self.child.wait() {
-            Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => End::Code(code),
-                (None, Some(signal)) => End::Signal(signal),
-                (None, None) => End::Lost,
-            },
-            Err(_) => End::Lost,
-        }
     }
+}
+
+/// Takes the status of one that has ended.
+fn status_of(child: &Child) -> End {
+    let status = child.wait().ok();
+    let code = status.and_then(|it| it.code()).map(End::Code);
+    let signal = status.and_then(|it| it.signal()).map(End::Signal);
+    code.or(signal).unwrap_or(End::Lost)
 }
 
 #[cfg(test)]

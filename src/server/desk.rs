@@ -151,8 +151,7 @@ impl Desk {
             work,
             deadline: Instant::now() + shared.settings.answer_within.min(self.wait_max),
         };
-        if let Some(job) = self.refused(shared, job) {
-            let why = format!("ERROR: too many {}s wait already", self.what);
+        if let Some((job, why)) = self.refused(shared, job) {
             self.turn_away(shared, job, &why);
         }
     }
@@ -177,19 +176,22 @@ impl Desk {
         job.caller.answer(shared, bytes);
     }
 
-    /// Gives the job to the worker, or back.
-    fn refused(self: &Arc<Self>, shared: &Arc<Shared>, job: Job) -> Option<Job> {
+    /// Gives the job to the worker, or back with what is answered.
+    fn refused(self: &Arc<Self>, shared: &Arc<Shared>, job: Job) -> Option<(Job, String)> {
+        let what = self.what;
         let mut worker = locked(&self.worker);
         if worker.stopped || worker.jobs.len() >= QUEUE_MAX {
-            return Some(job);
+            return Some((job, format!("ERROR: too many {what}s wait already")));
         }
         if !worker.has_thread {
-            let (desk, shared) = (self.clone(), shared.clone());
-            let run = move || desk.work(&shared);
-            worker.has_thread = thread::spawn(self.what, self.stack, run).is_ok();
-        }
-        if !worker.has_thread {
-            return Some(job);
+            let (desk, its) = (self.clone(), shared.clone());
+            if let Err(error) = thread::spawn(what, self.stack, move || desk.work(&its)) {
+                let why = format!("no thread for a {what} could be started: {error}");
+                let (log, complaints) = (&shared.log, &shared.complaints);
+                complaints.line(log, Level::Error, format_args!("{why}"));
+                return Some((job, format!("ERROR: {why}")));
+            }
+            worker.has_thread = true;
         }
         worker.jobs.push_back(job);
         self.changed.notify_one();

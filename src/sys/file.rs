@@ -113,15 +113,26 @@ pub(crate) fn unlock(file: &File) -> io::Result<()> {
 pub(crate) fn hold_openers(file: &File) -> bool {
     const F_SETSIG: c_int = 10;
     const F_SETLEASE: c_int = 1_024;
-    const F_WRLCK: c_int = 1;
     /// Whoever has the lease is sent a signal; this one does nothing.
     const SIGURG: c_int = 23;
-
-    unsafe extern "C" {
-        safe fn fcntl(fd: c_int, operation: c_int, ...) -> c_int;
-    }
     let fd = file.as_raw_fd();
     cerr(fcntl(fd, F_SETSIG, SIGURG))
         .and_then(|_| cerr(fcntl(fd, F_SETLEASE, F_WRLCK)))
         .is_ok()
+}
+
+/// Whether somebody hangs who opens a file that is held so.
+#[cfg(test)]
+pub(crate) fn holds_one(file: &File) -> bool {
+    const F_GETLEASE: c_int = 1_025;
+    // It says what the lease is to become for whoever waits (`fcntl_getlease`, fs/locks.c).
+    fcntl(file.as_raw_fd(), F_GETLEASE) != F_WRLCK
+}
+
+#[cfg(test)]
+const F_WRLCK: c_int = 1;
+
+#[cfg(test)]
+unsafe extern "C" {
+    safe fn fcntl(fd: c_int, operation: c_int, ...) -> c_int;
 }

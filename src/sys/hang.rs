@@ -1,6 +1,7 @@
 //! What a disk or a server of files may never answer, on a thread of its own that nobody has to
 //! wait for: a file on a dead NFS server holds whoever opens it for ever, and nothing ends that.
 
+use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,9 @@ static BUSY: Mutex<Vec<Busy>> = Mutex::new(Vec::new());
 
 /// Something was done.
 static DONE: Condvar = Condvar::new();
+
+/// What came of it.
+type Done = Box<dyn Any + Send>;
 
 struct Busy {
     place: PathBuf,
@@ -35,26 +39,18 @@ pub(crate) fn within<T: Send + 'static>(
     at_most: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let result = Arc::new(Mutex::new(None));
-    let given = result.clone();
-    let work = move || {
-        let done = work();
-        *locked(&given) = Some(done);
-    };
-    run(place, at_most, Box::new(work), &|| {
-        locked(&result).is_some()
-    })?;
-    let result = locked(&result).take();
-    result.ok_or_else(|| late(at_most))
+    let work = move || Box::new(work()) as Done;
+    let done = run(place, at_most, Box::new(work))?;
+    // Invariant: it is what `work` made.
+    done.downcast().map(|it| *it).map_err(|_| late(at_most))
 }
 
 /// One for all results.
 fn run(
     place: &Path,
     at_most: Duration,
-    work: Box<dyn FnOnce() + Send>,
-    is_done: &dyn Fn() -> bool,
-) -> io::Result<()> {
+    work: Box<dyn FnOnce() -> Done + Send>,
+) -> io::Result<Done> {
     let late_at = Instant::now() + at_most;
     let mut busy = locked(&BUSY);
     while let Some(one) = busy.iter().find(|one| one.place == place) {
@@ -70,17 +66,25 @@ fn run(
         late_at,
     });
     drop(busy);
+    let result = Arc::new(Mutex::new(None));
+    let given = result.clone();
     // Dropped without having run where there is no thread, and also if the work panics.
     let end = End(place);
     thread::spawn("file", Stack::Ours, move || {
         let _end = end;
-        work();
+        let done = work();
+        *locked(&given) = Some(done);
     })?;
     let mut busy = Some(locked(&BUSY));
-    while let (Some(held), false) = (busy.take(), is_done()) {
-        busy = wait(held, late_at);
+    loop {
+        if let Some(done) = locked(&result).take() {
+            return Ok(done);
+        }
+        busy = match busy {
+            Some(held) => wait(held, late_at),
+            None => return Err(late(at_most)),
+        };
     }
-    Ok(())
 }
 
 /// Waits until something is done, or longer than until then: `None`.

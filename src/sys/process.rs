@@ -43,7 +43,6 @@ const SIGKILL: c_int = 9;
 const SIGTERM: c_int = 15;
 
 const PR_SET_PDEATHSIG: c_int = 1;
-const CLOSE_RANGE_CLOEXEC: c_uint = 4;
 /// Descriptors below are a program's own.
 const FIRST_OTHER_DESCRIPTOR: c_uint = 3;
 
@@ -117,8 +116,8 @@ pub(crate) struct Program<'a> {
     pub(crate) rights: Option<(u32, u32)>,
 }
 
-/// A process that we started and that is to be waited for.
-#[derive(Debug)]
+/// A process that we started and that is to be waited for, by one of those who have a copy of this.
+#[derive(Clone, Debug)]
 pub(crate) struct Child {
     id: c_int,
 }
@@ -161,7 +160,7 @@ impl Child {
 
 /// Starts a program that shares nothing with us: in a process group of its own, with every signal
 /// as it is by default and none blocked, our usual limit of descriptors, and no descriptor above 2
-/// (before Linux 5.11: none of ours; what we inherited ourselves stays open). What it says on
+/// (before Linux 5.9: none of ours; what we inherited ourselves stays open). What it says on
 /// standard output and standard error comes out of the file. It is told to terminate when the
 /// thread that started it ends.
 ///
@@ -180,7 +179,10 @@ pub(crate) fn spawn_apart(program: &Program) -> io::Result<(Child, File)> {
     // allocates nor locks, and then the process becomes another program or ends.
     let id = cerr(unsafe { fork() })?;
     if id == 0 {
-        let errno = image.start(&input, &said).raw_os_error().unwrap_or(0);
+        let errno = image
+            .start(&input, &said, &failed)
+            .raw_os_error()
+            .unwrap_or(0);
         let bytes = errno.to_ne_bytes();
         // SAFETY: write(2) reads so many bytes, which `bytes` are.
         unsafe { write(failed.as_raw_fd(), bytes.as_ptr(), bytes.len()) };
@@ -255,8 +257,8 @@ impl Image {
     }
 
     /// Has this process, which is new, become the program; returns only why it cannot.
-    fn start(&self, input: &OwnedFd, said: &OwnedFd) -> io::Error {
-        if let Err(error) = self.prepare(input, said) {
+    fn start(&self, input: &OwnedFd, said: &OwnedFd, failed: &OwnedFd) -> io::Error {
+        if let Err(error) = self.prepare(input, said, failed) {
             return error;
         }
         // SAFETY: execve(2) reads a path and two lists of strings with a null pointer at their end,
@@ -271,7 +273,7 @@ impl Image {
         io::Error::last_os_error()
     }
 
-    fn prepare(&self, input: &OwnedFd, said: &OwnedFd) -> io::Result<()> {
+    fn prepare(&self, input: &OwnedFd, said: &OwnedFd, failed: &OwnedFd) -> io::Result<()> {
         cerr(dup2(input.as_raw_fd(), 0))?;
         cerr(dup2(said.as_raw_fd(), 1))?;
         if let Some((user, group)) = self.rights {
@@ -283,12 +285,14 @@ impl Image {
         // SAFETY: chdir(2) reads a string, which this is.
         cerr(unsafe { chdir(c"/".as_ptr()) })?;
         cerr(setpgid(0, 0))?;
-        cut_loose()
+        cut_loose(failed.as_raw_fd().unsigned_abs())
     }
 }
 
-/// What the new process does before it becomes the program.
-fn cut_loose() -> io::Result<()> {
+/// What the new process does before it becomes the program, with `kept` open until then. The
+/// others are closed already now: becoming the program may hang, on a disk that is gone, and would
+/// hold our sockets, our locks and the ends of others' pipes meanwhile, even after our own end.
+fn cut_loose(kept: c_uint) -> io::Result<()> {
     for number in 1..=SIGNAL_LAST {
         // SAFETY: SIG_DFL is a valid disposition; the two signals that take none refuse it.
         unsafe { signal(number, SIG_DFL) };
@@ -298,16 +302,12 @@ fn cut_loose() -> io::Result<()> {
     cerr(dup2(1, 2))?;
     // SAFETY: PR_SET_PDEATHSIG takes one number (prctl(2)).
     unsafe { prctl(PR_SET_PDEATHSIG, SIGTERM as c_ulong) };
-    // SAFETY: close_range(2) takes three numbers; here it closes nothing before exec(2). A system
-    // that does not know it leaves everything as it is.
-    unsafe {
-        syscall(
-            CLOSE_RANGE,
-            FIRST_OTHER_DESCRIPTOR,
-            c_uint::MAX,
-            CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    for (first, last) in [(FIRST_OTHER_DESCRIPTOR, kept - 1), (kept + 1, c_uint::MAX)] {
+        // SAFETY: close_range(2) takes three numbers, and of what it closes nothing is used any
+        // more. It refuses a range without any, and a system that does not know it leaves
+        // everything as it is.
+        unsafe { syscall(CLOSE_RANGE, first, last, 0 as c_uint) };
+    }
     Ok(())
 }
 
@@ -363,6 +363,7 @@ pub(crate) fn exit_of(child: &Child) -> Option<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::file::{hold_openers, holds_one};
     use crate::sys::socket::{Watch, wait_for_any};
     use std::time::Duration;
 
@@ -400,6 +401,44 @@ mod tests {
         assert!(has_ended(&child).unwrap());
         assert_eq!(child.wait().unwrap().code(), Some(7));
         assert!(has_ended(&child).is_err());
+    }
+
+    /// One that hangs on its way there would keep our sockets in use, our lock taken, and whoever
+    /// reads another's pipe waiting, also after our own end.
+    #[test]
+    fn what_becomes_a_program_holds_nothing_of_ours_meanwhile() {
+        let name = format!("failover-process-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::copy("/bin/true", &file).unwrap();
+        let holder = File::open(&file).unwrap();
+        if !hold_openers(&holder) {
+            println!("skipped: no lease on {file:?}");
+            std::fs::remove_file(&file).unwrap();
+            return;
+        }
+        let (mut from, to) = pipe().unwrap();
+        let path = file.clone();
+        let starter = std::thread::spawn(move || {
+            let program = Program {
+                path: &path,
+                arguments: &[],
+                environment: &[],
+                rights: None,
+            };
+            spawn_apart(&program).map(|(child, _)| child.wait()).is_ok()
+        });
+        while !holds_one(&holder) {
+            assert!(!starter.is_finished(), "it was not held");
+            std::thread::yield_now();
+        }
+        drop(to);
+        let mut watches = [Watch::readable(&from)];
+        wait_for_any(&mut watches, Duration::from_secs(30)).unwrap();
+        let is_closed = watches[0].is_ready() && from.read(&mut [0]).unwrap() == 0;
+        drop(holder);
+        starter.join().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(is_closed, "the other end is open yet");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::house::{House, QUICK, empty, house};
 use crate::support::{a_moment, eventually};
@@ -62,6 +63,75 @@ fn one_whose_time_is_over_by_the_new_configuration_is_ended() {
     eventually("a run", || is_there(&house, "on"));
     house.reload(&config("! kill -0 $(cat DIR/pid)", "1s"));
     house.comes_to("/a", "OK");
+}
+
+/// Has the daemon wait for one descriptor at a time at most, or for so many again (poll(2)).
+fn limit_waits(house: &House, descriptors: &str) -> bool {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &house.daemon().pid().to_string()]);
+    command.arg(format!("--nofile={descriptors}:"));
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn what_runs_while_the_system_lets_nobody_wait_for_it_has_not_failed() {
+    let job = "echo > DIR/on; while test -e DIR/hold; do sleep 0.02; done";
+    let mut house = empty();
+    house.configure(&config(job, "30s"));
+    house.write("hold", "");
+    house.start();
+    eventually("a run", || is_there(&house, "on"));
+    if !limit_waits(&house, "1") {
+        println!("skipped: no limit of descriptors can be set");
+        return;
+    }
+    // It looks once a second.
+    let began = Instant::now();
+    eventually("a look", || began.elapsed() > Duration::from_secs(2));
+    house.remove("hold");
+    assert!(limit_waits(&house, "1000"));
+    house.comes_to("/a", "OK");
+    assert_eq!(house.status().number("a", "failures"), 0.0);
+}
+
+/// Whether this process is there and has not ended.
+fn runs_yet(id: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| !"ZX".contains(state))
+}
+
+#[test]
+fn what_ignores_that_it_is_told_to_end_does_not_outlive_the_daemon() {
+    let hangs = "trap '' TERM; sleep 1000 & echo $$ $! > DIR/new; mv DIR/new DIR/pids; wait";
+    let mut house = house(&config(hangs, "30m"));
+    eventually("a run", || is_there(&house, "pids"));
+    let pids = house.read("pids");
+    assert!(pids.split_whitespace().all(runs_yet), "{pids}");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    // Nobody but their parent, which is gone, could wait for those that were killed.
+    eventually("none that runs", || !pids.split_whitespace().any(runs_yet));
+}
+
+#[test]
+fn what_is_ended_with_the_daemon_may_tidy_up_and_has_failed_nothing() {
+    let job = "test -e DIR/hold || exit 0; \
+               trap 'echo > DIR/tidied; exit 1' TERM; echo > DIR/on; while :; do sleep 0.02; done";
+    let mut house = empty();
+    house.configure(&format!(
+        "{QUICK}component a\n exec sh -c \"{job}\"\n timeout 30s\n track-file DIR/track\n"
+    ));
+    house.start();
+    eventually("it is ok", || house.read("track").starts_with('0'));
+    house.write("hold", "");
+    eventually("a run", || is_there(&house, "on"));
+    let known = house.read("track");
+    assert_eq!(house.end_by("-TERM").code(), Some(0));
+    assert!(is_there(&house, "tidied"));
+    assert_eq!(house.read("track"), known);
 }
 
 /// The processes whose parent this is, with their states (proc_pid_stat(5)).

@@ -14,6 +14,7 @@ mod requests;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
