@@ -146,13 +146,8 @@ const COMMANDS: &[(&str, &str)] = &[
         "help",
         "failover help [COMMAND|KEYWORD|TOPIC]
 
-  The manual: all of it in short, or one command, keyword or topic in full:
-
-    config     how a configuration is written
-    paths      what is answered under which path
-    reasons    the fixed words for how a check ended
-    metrics    what /metrics says
-    all        the whole manual
+  All of it in short, or one command, keyword or topic in full: config (how one is
+  written), paths, reasons (how a check can end), metrics, all.
 
   --help or -h after a command is its page, too. Options stand before or after a
   command's other words; those of 'probe' before them.
