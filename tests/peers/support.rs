@@ -131,7 +131,11 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        // What a browser has started writes there for a moment after the browser's end.
+        let deadline = Instant::now() + LEAVE;
+        while fs::remove_dir_all(&self.0).is_err() && self.0.exists() && Instant::now() < deadline {
+            thread::sleep(PAUSE);
+        }
     }
 }
 
