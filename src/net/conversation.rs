@@ -257,7 +257,10 @@ impl Conversation {
 
     /// Closes at once and politely: closing with bytes unread would reset the connection, and many
     /// a service logs that as an error.
-    pub(crate) fn close(self) {
+    pub(crate) fn close(mut self) {
+        // First, so that what comes between the last read and the close resets a connection of
+        // which the peer has seen the end.
+        self.end_sending();
         // Every check ends here, with the least of stack left.
         let mut farewell = [0; 128];
         for _ in 0..FAREWELL_BYTES_MAX / farewell.len() {
