@@ -12,7 +12,7 @@ mod scripts;
 use crate::browser::Browser;
 use crate::json::Json;
 use crate::support::{Failover, PATIENCE, ask};
-use daemon::{Daemon, component, events, other_events, sample, status, thousand};
+use daemon::{Daemon, component, events, four, other_events, sample, status, thousand};
 use scripts::{BEYOND, FAINT, NAMES};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,12 +123,7 @@ fn rows_are_updated_in_place() {
     let Some(mut browser) = Browser::start() else {
         return;
     };
-    let all = |worst: &str| {
-        let state = |name| if name == worst { "fail" } else { "ok" };
-        let all = ["a", "b", "c", "d"].map(|name| component(name, state(name), ""));
-        status(&all, "")
-    };
-    let daemon = Daemon::start(&all("d"));
+    let daemon = Daemon::start(&four("d"));
     browser.open(&daemon.url());
     assert_eq!(browser.eval(NAMES), "d,a,b,c");
     assert_eq!(browser.eval(&text_of("live")), "");
@@ -144,7 +139,7 @@ fn rows_are_updated_in_place() {
     assert!(!selected.is_empty());
     // Each time another row comes first, once the one that is held itself.
     for (worst, order) in [("c", "c,a,b,d"), ("b", "b,a,c,d"), ("a", "a,b,c,d")] {
-        daemon.say(&all(worst));
+        daemon.say(&four(worst));
         browser.wait_for(&format!("{NAMES} === '{order}'"));
         assert_eq!(browser.eval(&format!("before === {}", row("b"))), "true");
         assert_eq!(browser.eval("before.querySelector('details').open"), "true");

@@ -1,6 +1,6 @@
 //! What a refresh puts below a finger takes no click that was meant for what was there before.
 
-use super::daemon::{Daemon, component, status};
+use super::daemon::{Daemon, component, four, status};
 use super::{NAMES, row, summary};
 use crate::browser::{Browser, HIT};
 
@@ -19,19 +19,14 @@ fn another_row_is_not_opened_by_a_click_that_came_late() {
     let Some(mut browser) = Browser::start() else {
         return;
     };
-    let all = |worst: &str| {
-        let state = |name| if name == worst { "fail" } else { "ok" };
-        let all = ["a", "b", "c", "d"].map(|name| component(name, state(name), ""));
-        status(&all, "")
-    };
-    let daemon = Daemon::start(&all("d"));
+    let daemon = Daemon::start(&four("d"));
     browser.look(1280, 800, "light");
     browser.open(&daemon.url());
     let opened = "[...document.querySelectorAll('[open] .name')].map(b => b.textContent).join()";
     browser.click(&summary("b"));
     browser.eval(HOLD);
     let place = browser.aim(&summary("d"));
-    daemon.say(&all("c"));
+    daemon.say(&four("c"));
     browser.wait_for(&format!("{NAMES} === 'c,a,b,d'"));
     assert_eq!(click_at(&mut browser, &place), "", "c was opened");
     assert_eq!(browser.eval(opened), "b");
@@ -43,7 +38,7 @@ fn another_row_is_not_opened_by_a_click_that_came_late() {
     browser.wait_for(&format!("{opened} === 'a,b,d'"));
     // So does, soon after, what has moved.
     browser.open(&daemon.url());
-    daemon.say(&all("d"));
+    daemon.say(&four("d"));
     browser.wait_for(&format!("{NAMES} === 'd,a,b,c'"));
     browser.click(&summary("c"));
     browser.wait_for(&format!("{opened} === 'c'"));
